@@ -1,0 +1,21 @@
+.PHONY: help check fix test docs
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+check: ## lint, types, catalog, cards, site, tests
+	ruff check . && ruff format --check .
+	pyright
+	effcc check && effcc docs --check
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	pytest
+
+fix: ## format, mend what can be mended, bring the cards up to date
+	ruff check --fix . && ruff format .
+	effcc docs
+
+test: ## tests only
+	pytest
+
+docs: ## the site, at localhost:8000
+	effcc docs && mkdocs serve

@@ -1,0 +1,107 @@
+"""EfficientNet-CondConv: variants that are YAML files, LightningModules built from them, cards that cannot lie.
+
+    >>> effcc.list_variants()
+    ['cc_b0_4e', 'cc_b0_8e', 'cc_b1_8e', 'cc_pico_4e']
+    >>> spec = effcc.load("cc_b0_4e")
+    >>> model = effcc.create("cc_b0_4e", num_classes=10)
+    >>> module = effcc.create_module("cc_b0_4e", source="digits")
+
+Importing this package imports no torch; `create` and `create_module` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from effcc.catalog.spec import Spec
+    from effcc.nn.efficientnet import EfficientNet
+    from effcc.train.module import CondConvModule
+
+__all__ = ["__version__", "create", "create_module", "list_variants", "load"]
+__version__ = "0.1.0"
+
+
+def list_variants() -> list[str]:
+    """Names of the variants in the project around the working directory, sorted.
+
+    Raises:
+        effcc.catalog.errors.UsageError: there is no project.
+    """
+    from effcc.catalog import home, registry
+
+    return registry.names(home.find())
+
+
+def load(
+    name: str, *, source: str | None = None, settings: Mapping[str, Any] | None = None
+) -> Spec:
+    """Resolve a variant: its model-index entry, its registry file, and your changes.
+
+    Args:
+        name: as in `list_variants()`.
+        source: a data source whose profile applies, such as `digits`; None is the recipe as documented.
+        settings: changes by dotted name, such as `{"recipe.lr": 0.01, "network.experts": 16}`.
+
+    Raises:
+        effcc.catalog.registry.UnknownVariant: no variant has this name.
+        effcc.catalog.document.BadFile: a file or a setting is wrong; every problem, each with its place.
+    """
+    from effcc.catalog import home, registry
+
+    return registry.load(name, home.find(), source=source, flags=settings)
+
+
+def create(
+    name: str, *, num_classes: int | None = None, settings: Mapping[str, Any] | None = None
+) -> EfficientNet:
+    """Build a variant's network with fresh weights, drawn from torch's global generator.
+
+    Args:
+        name: as in `list_variants()`.
+        num_classes: outputs of the classifier; None keeps the variant's own (1000 unless it says otherwise).
+        settings: as in `load`.
+
+    Returns:
+        A module from normalised images (batch, 3, height, width) to logits (batch, num_classes), in
+        training mode. Its state dict has timm's names.
+
+    Raises:
+        As `load`.
+    """
+    from effcc.nn.efficientnet import build
+
+    spec = load(name, settings=settings)
+    spec = spec if num_classes is None else spec.with_classes(num_classes)
+    recipe = spec.recipe
+    return build(
+        spec.network, classifier_init=recipe.classifier_init, residual_gamma=recipe.residual_gamma
+    )
+
+
+def create_module(
+    name: str,
+    *,
+    source: str | None = None,
+    num_classes: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> CondConvModule:
+    """Build a variant's LightningModule: network, loss, the authors' optimiser and schedule, metrics.
+
+    Args:
+        name: as in `list_variants()`.
+        source: as in `load`.
+        num_classes: as in `create`.
+        settings: as in `load`.
+
+    Returns:
+        A LightningModule for batches of uint8 images (batch, 3, size, size) and classes (batch,).
+
+    Raises:
+        As `load`.
+    """
+    from effcc.train.module import CondConvModule
+
+    spec = load(name, source=source, settings=settings)
+    return CondConvModule(spec if num_classes is None else spec.with_classes(num_classes))

@@ -1,0 +1,77 @@
+"""Where a project keeps its files: the folder that holds `model-index/` and `registry/`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from effcc.catalog.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of one project."""
+
+    root: Path
+
+    @property
+    def model_index(self) -> Path:
+        """What others claim."""
+        return self.root / "model-index"
+
+    @property
+    def registry(self) -> Path:
+        """What we build: one file per variant."""
+        return self.root / "registry"
+
+    @property
+    def shared(self) -> Path:
+        """Parts that several variants share, and the profile of each data source."""
+        return self.registry / "shared"
+
+    @property
+    def results(self) -> Path:
+        """What was measured: one file per run, a folder per variant."""
+        return self.registry / "results"
+
+    @property
+    def models(self) -> Path:
+        """The generated model cards."""
+        return self.root / "docs" / "models"
+
+    @property
+    def runs(self) -> Path:
+        """Checkpoints and logs, not committed."""
+        return self.root / "runs"
+
+    def shown(self, path: Path) -> str:
+        """`path` as messages name it: relative to the project where it is inside."""
+        path = path.resolve()
+        return (
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        )
+
+
+def find(start: Path | None = None) -> Home:
+    """The project around `start` (default: the working directory).
+
+    Looked for in this order: the environment variable `EFFCC_HOME`, the nearest folder upwards that holds
+    `registry/` and `model-index/`, the checkout this package was installed from, the copy in the package.
+
+    Raises:
+        UsageError: none of them exists.
+    """
+    if named := os.environ.get("EFFCC_HOME"):
+        candidates = [Path(named)]
+    else:
+        here = (start or Path.cwd()).resolve()
+        package = Path(__file__).resolve().parents[1]
+        candidates = [here, *here.parents, package.parent, package / "project"]
+    for folder in candidates:
+        if (folder / "registry").is_dir() and (folder / "model-index").is_dir():
+            return Home(folder.resolve())
+    where = named or f"{candidates[0]} or above"
+    raise UsageError(
+        f"no folder with registry/ and model-index/ in {where}; run effcc inside a project"
+    )

@@ -1,0 +1,337 @@
+"""What others publish about models: the Papers-with-Code model-index, as frozen claims, and back to text.
+
+A claim is somebody's word. Its figures keep their written form and precision and the line they stand on;
+nothing here decides whether they are true. The format is documented at
+https://github.com/paperswithcode/model-index.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from effcc.catalog import schema
+from effcc.catalog.document import BadFile, Document, KeyPath, Place, Problem, read
+
+_NUMBER = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([%kKMGT]?)\s*")
+_SCALE = {"": 1, "%": Decimal("0.01"), "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BIBTEX = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One published value: its data, the text it was written as, and where.
+
+    `'0.875'` has a string as data and `0.875` a float; both read as the number 0.875.
+    """
+
+    data: Any
+    text: str
+    place: Place = field(default=Place(""), compare=False)
+
+    @property
+    def number(self) -> float | None:
+        """The value in plain units (percent as a fraction, `13.3M` as 13300000), None if it is no number."""
+        match = _NUMBER.fullmatch(self.text)
+        return float(Decimal(match[1]) * _SCALE[match[2]]) if match else None
+
+    def agrees_with(self, exact: float) -> bool:
+        """Whether `exact`, rounded as this figure was, gives this figure.
+
+        Trailing zeros of a whole number are taken as rounding: 13310000 agrees with 13314116.
+        """
+        match = _NUMBER.fullmatch(self.text)
+        if not match:
+            return False
+        digits = Decimal(match[1])
+        exponent = (
+            digits.as_tuple().exponent
+            if "." in match[1]
+            else digits.normalize().as_tuple().exponent
+        )
+        half = Decimal(10) ** int(exponent) * _SCALE[match[2]] / 2
+        return abs(digits * _SCALE[match[2]] - Decimal(exact)) <= half
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A title and a link, either of which may be missing."""
+
+    title: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Somebody's measurement: metrics by name."""
+
+    task: str
+    dataset: str
+    metrics: Mapping[str, Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Models published together."""
+
+    name: str
+    paper: Paper | None
+    metadata: Mapping[str, Fact]
+    code: str | None
+    readme: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Everything one entry of a model-index says of one model.
+
+    `bibtex` holds the BibTeX entries printed on the entry's page, in order.
+    """
+
+    name: str
+    collection: Collection | None
+    paper: Paper | None
+    metadata: Mapping[str, Fact]
+    code: str | None
+    weights: str | None
+    readme: str | None
+    results: tuple[Result, ...]
+    place: Place = field(compare=False)
+    bibtex: tuple[str, ...] = field(default=(), compare=False)
+
+
+def load(folder: Path, root: Path) -> dict[str, Claim]:
+    """Every claim in a folder's Markdown, YAML and JSON files, by model name.
+
+    Args:
+        folder: usually `model-index/`.
+        root: imports may not leave it; messages name files relative to it.
+
+    Raises:
+        BadFile: with the problems of all files.
+    """
+    claims: dict[str, Claim] = {}
+    problems: list[Problem] = []
+    files = sorted(f for f in folder.glob("*") if f.suffix in (".md", ".yml", ".yaml", ".json"))
+    for file in files:
+        try:
+            for claim in load_file(file, root):
+                if other := claims.get(claim.name):
+                    message = f"{claim.name!r} is already in {other.place.short}; rename one"
+                    problems.append(Problem(claim.place, "Name", message))
+                claims.setdefault(claim.name, claim)
+        except BadFile as error:
+            problems.extend(error.problems)
+    if problems:
+        raise BadFile(*problems)
+    return claims
+
+
+def load_file(path: Path, root: Path, importers: tuple[Path, ...] = ()) -> list[Claim]:
+    """The claims of one file and of those it imports.
+
+    Raises:
+        BadFile: with every problem of the file.
+    """
+    document = read(path, _shown(path, root))
+    claims = parse(document)
+    imports = (document.data or {}).get("Import") or []
+    for number, pattern in enumerate([imports] if isinstance(imports, str) else imports):
+        key: KeyPath = ("Import", number) if isinstance(imports, list) else ("Import",)
+        for file in _imported(pattern, path, root, document, key):
+            chain = (*importers, path)
+            if file in [p.resolve() for p in chain]:
+                names = " -> ".join(_shown(p, root) for p in (*chain, file))
+                raise BadFile(document.problem(key, f"imports go in a circle: {names}"))
+            claims += load_file(file, root, chain)
+    return claims
+
+
+def parse(document: Document) -> list[Claim]:
+    """The claims of a document, in order.
+
+    Raises:
+        BadFile: with everything the schema or the references between entries do not allow.
+    """
+    problems = schema.problems(document, "model-index")
+    if problems:
+        raise BadFile(*problems)
+    data = document.data or {}
+    collections: dict[str, Collection] = {}
+    for number, item in enumerate(data.get("Collections", ())):
+        if item["Name"] in collections:
+            problems.append(
+                document.problem(
+                    ("Collections", number, "Name"), f"{item['Name']!r} is given twice"
+                )
+            )
+        collections[item["Name"]] = Collection(
+            name=item["Name"],
+            paper=_paper(item.get("Paper")),
+            metadata=_facts(document, ("Collections", number, "Metadata"), item.get("Metadata")),
+            code=item.get("Code"),
+            readme=item.get("README"),
+        )
+    claims: dict[str, Claim] = {}
+    bibtex = tuple(match.strip() for match in _BIBTEX.findall(document.text))
+    for number, item in enumerate(data.get("Models", ())):
+        path: KeyPath = ("Models", number)
+        named = item.get("In Collection")
+        if named is not None and named not in collections:
+            hint = (
+                schema.closest(named, collections)
+                or f"; this file has: {', '.join(collections) or 'none'}"
+            )
+            problems.append(
+                document.problem((*path, "In Collection"), f"no collection {named!r}{hint}")
+            )
+        if item["Name"] in claims:
+            problems.append(
+                document.problem((*path, "Name"), f"{item['Name']!r} is given twice; rename one")
+            )
+        claims[item["Name"]] = Claim(
+            name=item["Name"],
+            collection=collections.get(named) if named else None,
+            paper=_paper(item.get("Paper")),
+            metadata=_facts(document, (*path, "Metadata"), item.get("Metadata")),
+            code=item.get("Code"),
+            weights=item.get("Weights"),
+            readme=item.get("README"),
+            results=tuple(
+                _result(document, (*path, "Results", i), r)
+                for i, r in enumerate(item.get("Results", ()))
+            ),
+            place=document.mark((*path, "Name")).value,
+            bibtex=bibtex,
+        )
+    if problems:
+        raise BadFile(*problems)
+    return list(claims.values())
+
+
+def dump(claims: Iterable[Claim]) -> str:
+    """Claims as the body of a model-index comment; parsing it gives equal claims back.
+
+    No value can end the comment early: an arrow inside one is written with an escape.
+    """
+    claims = list(claims)
+    collections = {claim.collection.name: claim.collection for claim in claims if claim.collection}
+    data: dict[str, Any] = {"Type": "model-index"}
+    if collections:
+        data["Collections"] = [_without_none(_collection_data(c)) for c in collections.values()]
+    data["Models"] = [_without_none(_claim_data(claim)) for claim in claims]
+    text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
+    return text.replace("-->", "--\\x3e").replace("--!>", "--!\\x3e")
+
+
+def _collection_data(collection: Collection) -> dict[str, Any]:
+    return {
+        "Name": collection.name,
+        "Paper": _paper_data(collection.paper),
+        "README": collection.readme,
+        "Metadata": dict(collection.metadata) or None,
+        "Code": collection.code,
+    }
+
+
+def _claim_data(claim: Claim) -> dict[str, Any]:
+    results = [
+        {"Task": r.task, "Dataset": r.dataset, "Metrics": dict(r.metrics)} for r in claim.results
+    ]
+    return {
+        "Name": claim.name,
+        "In Collection": claim.collection.name if claim.collection else None,
+        "Paper": _paper_data(claim.paper),
+        "README": claim.readme,
+        "Metadata": dict(claim.metadata) or None,
+        "Code": claim.code,
+        "Weights": claim.weights,
+        "Results": results or None,
+    }
+
+
+def _paper(data: dict[str, Any] | None) -> Paper | None:
+    return Paper(data.get("Title"), data.get("URL")) if data else None
+
+
+def _paper_data(paper: Paper | None) -> dict[str, Any] | None:
+    return _without_none({"Title": paper.title, "URL": paper.url}) if paper else None
+
+
+def _without_none(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _facts(document: Document, path: KeyPath, data: dict[str, Any] | None) -> dict[str, Fact]:
+    facts = {}
+    for key, value in (data or {}).items():
+        mark = document.mark((*path, key))
+        value = tuple(value) if isinstance(value, list) else value
+        facts[key] = Fact(value, mark.text, mark.value)
+    return facts
+
+
+def _result(document: Document, path: KeyPath, data: dict[str, Any]) -> Result:
+    return Result(
+        data["Task"], data["Dataset"], _facts(document, (*path, "Metrics"), data["Metrics"])
+    )
+
+
+def _shown(path: Path, root: Path) -> str:
+    path, root = path.resolve(), root.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _imported(pattern: str, path: Path, root: Path, document: Document, key: KeyPath) -> list[Path]:
+    if (
+        Path(pattern).is_absolute()
+        or ".." in Path(pattern).parts
+        and not _inside(path.parent / pattern, root)
+    ):
+        raise BadFile(document.problem(key, f"{pattern!r} leaves {root}; imports may not"))
+    files = sorted(path.parent.glob(pattern))
+    if not files:
+        raise BadFile(document.problem(key, f"no file matches {pattern!r} beside {document.file}"))
+    for file in files:
+        if not _inside(file, root):
+            raise BadFile(
+                document.problem(key, f"{pattern!r} leads to {file.resolve()}, outside {root}")
+            )
+    return [file.resolve() for file in files]
+
+
+def _inside(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
+
+
+class _Dumper(yaml.SafeDumper):
+    """Facts as they were written; words that could end a comment in double quotes."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    style = '"' if "--" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+def _represent_fact(dumper: _Dumper, fact: Fact) -> yaml.Node:
+    if isinstance(fact.data, str):
+        return _represent_text(dumper, fact.data)
+    if isinstance(fact.data, int | float) and not isinstance(fact.data, bool):
+        # YAML 1.1 would print `1e-5` with a tag; naming the tag that it resolves to itself prints it plain.
+        return dumper.represent_scalar(
+            dumper.resolve(yaml.ScalarNode, fact.text, (True, False)), fact.text
+        )
+    return dumper.represent_data(list(fact.data) if isinstance(fact.data, tuple) else fact.data)
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(Fact, _represent_fact)

@@ -1,0 +1,144 @@
+"""Measurements: one JSON file a run, with its provenance, written once and never changed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from effcc.catalog import files, schema
+from effcc.catalog.document import BadFile, Place, Problem, read
+from effcc.catalog.home import Home
+
+_Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A measured value; an accuracy also has its counts and the 95 % interval they allow (fractions)."""
+
+    value: float
+    correct: int | None = None
+    n: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The images a measurement was made on; the fingerprint changes when they do."""
+
+    name: str
+    title: str
+    split: str
+    images: int
+    classes: int
+    fingerprint: str
+    train_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One measurement. `schemas/result.schema.json` describes the fields."""
+
+    id: str
+    variant: str
+    verb: str
+    date: str
+    command: str
+    spec_digest: str
+    settings: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    seed: int
+    dataset: Dataset
+    metrics: Mapping[str, Metric]
+    curve: tuple[Mapping[str, float], ...]
+    seconds: float
+    steps: int
+    git: Mapping[str, Any]
+    versions: Mapping[str, str]
+    device: Mapping[str, str | int]
+    checkpoint: Mapping[str, Any]
+
+
+def accuracy(correct: int, n: int) -> Metric:
+    """An accuracy with its 95 % Wilson score interval (E. B. Wilson, JASA 22, 1927).
+
+    Raises:
+        ValueError: nothing was counted.
+    """
+    if n < 1:
+        raise ValueError("an accuracy needs at least one image")
+    share, z2 = correct / n, _Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return Metric(
+        share, correct, n, round(max(0.0, centre - half), 6), round(min(1.0, centre + half), 6)
+    )
+
+
+def save(record: Record, home: Home) -> Path:
+    """Write a record to `registry/results/<variant>/<id>.json`.
+
+    Raises:
+        FileExistsError: a record of that id exists.
+    """
+    path = home.results / record.variant / f"{record.id}.json"
+    data = {"schema": 1} | _plain(asdict(record))
+    files.create(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return path
+
+
+def load(home: Home, variant: str) -> list[Record]:
+    """A variant's records, oldest first.
+
+    Raises:
+        BadFile: records that do not fit the schema, or were moved; all of them.
+    """
+    records, problems = [], list[Problem]()
+    for path in sorted((home.results / variant).glob("*.json")):
+        try:
+            records.append(_load(path, home, variant))
+        except BadFile as error:
+            problems.extend(error.problems)
+    if problems:
+        raise BadFile(*problems)
+    return records
+
+
+def _load(path: Path, home: Home, variant: str) -> Record:
+    document = read(path, home.shown(path))
+    if problems := schema.problems(document, "result"):
+        raise BadFile(*problems)
+    data = dict(document.data)
+    if (data["variant"], data["id"]) != (variant, path.stem):
+        raise BadFile(
+            Problem(
+                Place(document.file),
+                "id",
+                f"holds {data['variant']}/{data['id']}; records do not move",
+            )
+        )
+    for name, metric in data["metrics"].items():
+        if "n" in metric and accuracy(metric["correct"], metric["n"]) != Metric(**metric):
+            message = "value and interval do not follow from correct and n; a record is not edited by hand"
+            raise BadFile(document.problem(("metrics", name), message))
+    del data["schema"]
+    data["dataset"] = Dataset(**data["dataset"])
+    data["metrics"] = {name: Metric(**metric) for name, metric in data["metrics"].items()}
+    data["curve"] = tuple(data["curve"])
+    return Record(**data)
+
+
+def _plain(value: Any) -> Any:
+    """Without the metric fields that a plain value does not have."""
+    if isinstance(value, dict):
+        return {
+            key: _plain(v)
+            for key, v in value.items()
+            if v is not None or key in ("root", "commit", "dirty")
+        }
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

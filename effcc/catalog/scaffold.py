@@ -1,0 +1,109 @@
+"""The two files of a new variant, begun from another's: valid as written, with comments where to say more."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from effcc.catalog import files, modelindex, registry
+from effcc.catalog.document import Document, read
+from effcc.catalog.errors import UsageError
+from effcc.catalog.home import Home
+from effcc.catalog.modelindex import Claim
+
+# Facts of an entry that its numbers or files prove: a new variant has none of them yet.
+_EARNED = ("FLOPs", "Parameters", "File Size", "ID", "Training Data")
+
+_PAGE = """\
+# {name}
+
+Say here, in a paragraph or two, what this variant is and why it exists.
+
+## Citation
+
+{bibtex}
+
+<!-- What is claimed of the variant. Facts that follow the recipe were taken over from {base}; change what differs.
+     Once there are weights: add `Weights:` and `Results:`, and `Parameters:` and `FLOPs:` under Metadata;
+     `effcc check` compares the last two with the code. -->
+
+<!--
+{data}-->
+"""
+
+_REGISTRY_HEAD = """\
+# yaml-language-server: $schema=../effcc/catalog/schemas/registry.schema.json
+# Begun from {base}.yaml. State what model-index/{name}.md does not: the network and the rest of the recipe.
+# Change what makes this variant another one (experts, width, depth, stages), then: effcc check
+"""
+
+
+def new(name: str, base: str, home: Home) -> tuple[Path, Path]:
+    """Write `registry/<name>.yaml` and `model-index/<name>.md`, begun from the variant `base`.
+
+    Returns:
+        The two paths, the registry file first.
+
+    Raises:
+        UsageError: the name is taken or not of a-z, 0-9 and _.
+        UnknownVariant: there is no `base`.
+        BadFile: the project has problems already.
+    """
+    if not registry.NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name for a variant; use a-z, 0-9 and _, at most 64 of them"
+        )
+    claims = modelindex.load(home.model_index, home.root)
+    spec = registry.load(base, home, claims=claims)
+    variant, page = home.registry / f"{name}.yaml", home.model_index / f"{name}.md"
+    for path in (variant, page):
+        if path.exists():
+            raise UsageError(f"{home.shown(path)} exists; choose another name, or edit it")
+    if name in claims:
+        raise UsageError(
+            f"an entry named {name!r} is in {claims[name].place.short} already; choose another name"
+        )
+    original = read(home.registry / f"{base}.yaml")
+    files.create(variant, _registry_text(name, base, original))
+    files.create(page, _page_text(name, base, claims[spec.entry]))
+    return variant, page
+
+
+def _registry_text(name: str, base: str, original: Document) -> str:
+    """The base's file, comments and all, with its own name, entry and summary."""
+    lines = original.text.splitlines()
+    replaced = {
+        "model": f"model: {name}",
+        "summary": f"summary: Like {base}, but say in a sentence what is different.",
+    }
+    for key, line in replaced.items():
+        if (key,) in original.marks:
+            lines[original.marks[key,].key.line - 1] = line
+        else:
+            lines.append(line)
+    if (disputes := original.marks.get(("disputes",))) is not None:
+        # What the base disputes are its own claims. They are a block of lines, indented under the key.
+        first = disputes.key.line - 1
+        last = next(
+            (i for i in range(first + 1, len(lines)) if re.match(r"\S", lines[i])), len(lines)
+        )
+        del lines[first:last]
+    body = [line for line in lines if not line.startswith("# yaml-language-server:")]
+    return _REGISTRY_HEAD.format(name=name, base=base) + "\n".join(body).strip() + "\n"
+
+
+def _page_text(name: str, base: str, claim: Claim) -> str:
+    begun = replace(
+        claim,
+        name=name,
+        collection=None,
+        paper=claim.paper or (claim.collection.paper if claim.collection else None),
+        metadata={key: fact for key, fact in claim.metadata.items() if key not in _EARNED},
+        code=None,
+        weights=None,
+        readme=None,
+        results=(),
+    )
+    bibtex = "\n\n".join(f"```BibTeX\n{entry}\n```" for entry in claim.bibtex[-1:])
+    return _PAGE.format(name=name, base=base, bibtex=bibtex, data=modelindex.dump([begun]))

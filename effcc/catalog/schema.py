@@ -1,0 +1,121 @@
+"""JSON Schema failures as problems with a place and a mend.
+
+The schemas in `schemas/` say what a file may hold. Two keywords of our own help the messages:
+`x-expected` puts a pattern or a choice into words, `x-near-misses` reports keys that are almost a known
+one where unknown keys are otherwise welcome.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import Any
+
+from effcc.catalog.document import Document, KeyPath, Problem
+
+_KINDS = {
+    "object": "a mapping (key: value)",
+    "array": "a list",
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+@functools.cache
+def load(name: str) -> dict[str, Any]:
+    """The schema `name`, e.g. `registry`, as data."""
+    file = resources.files("effcc.catalog").joinpath("schemas", f"{name}.schema.json")
+    return json.loads(file.read_text("utf-8"))
+
+
+@functools.cache
+def _validator(name: str) -> Any:
+    from jsonschema import Draft202012Validator  # 0.1 s, and not every command needs it
+
+    return Draft202012Validator(load(name))
+
+
+def problems(document: Document, name: str) -> list[Problem]:
+    """Everything in `document` that the schema `name` does not allow, in the order of the file."""
+    errors = _validator(name).iter_errors(document.data)
+    found = {problem for error in errors for problem in _explain(error, document)}
+    return sorted(found | set(_near_misses(document, name, load(name), document.data, ())))
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
+    folded = {other.casefold(): other for other in known}
+    match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
+    return f"; did you mean {folded[match[0]]!r}?" if match else ""
+
+
+def _explain(error: Any, document: Document) -> Iterator[Problem]:
+    path: KeyPath = tuple(error.absolute_path)
+    rule, value, schema = error.validator_value, error.instance, error.schema
+    match error.validator:
+        case "additionalProperties" if rule is False:
+            known = list(schema.get("properties", ()))
+            for key in value:
+                if key not in known:
+                    hint = closest(str(key), known) or f"; known here: {', '.join(known)}"
+                    yield document.problem((*path, key), f"unknown key{hint}", at_key=True)
+        case "required":
+            for key in rule:
+                if key not in value:
+                    yield document.problem(path, f"`{key}:` is missing; add it")
+        case "type":
+            kinds = [rule] if isinstance(rule, str) else rule
+            yield document.problem(
+                path, f"expected {' or '.join(_KINDS[k] for k in kinds)}, found {_show(value)}"
+            )
+        case "enum":
+            words = ", ".join(str(choice) for choice in rule)
+            yield document.problem(
+                path,
+                f"expected one of {words}, found {_show(value)}{closest(str(value), map(str, rule))}",
+            )
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            words = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
+            yield document.problem(
+                path,
+                f"must be {words.get(error.validator, 'less than')} {rule}, found {_show(value)}",
+            )
+        case _:
+            expected = (
+                schema.get("x-expected") or f"something else ({error.validator}: {_show(rule)})"
+            )
+            yield document.problem(path, f"expected {expected}, found {_show(value)}")
+
+
+def _near_misses(
+    document: Document, name: str, schema: Any, data: Any, path: KeyPath
+) -> Iterator[Problem]:
+    # Our schemas nest by properties, items and references into their own $defs: nothing more to walk.
+    if reference := (schema or {}).get("$ref"):
+        schema = load(name)["$defs"][reference.rpartition("/")[2]]
+    if isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from _near_misses(
+                document, name, (schema or {}).get("items"), item, (*path, index)
+            )
+    elif isinstance(data, dict):
+        known = (schema or {}).get("properties", {})
+        for key, value in data.items():
+            yield from _near_misses(document, name, known.get(key), value, (*path, key))
+            if (
+                (schema or {}).get("x-near-misses")
+                and key not in known
+                and (hint := closest(key, known))
+            ):
+                yield document.problem((*path, key), f"unknown key{hint}", at_key=True)
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

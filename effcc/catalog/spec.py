@@ -1,0 +1,258 @@
+"""The typed description of one variant: what everything after the registry reads.
+
+A `Spec` is complete: no field has a default here, because a default is a choice and choices live in
+`schemas/registry.schema.json` and `registry/`. It is frozen: a changed spec is a new spec, and
+`Spec.digest` tells the two apart in a result record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A row of the stage table: blocks that share kernel size, expansion and width.
+
+    Only the first of the `repeats` blocks uses `stride`. `out` is in channels, before width scaling.
+    """
+
+    repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    out: int
+    conditional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The architecture, in the terms of EfficientNet (arXiv:1905.11946) and CondConv (arXiv:1904.04971)."""
+
+    stem: int
+    stages: tuple[Stage, ...]
+    head: int
+    width: float
+    depth: float
+    experts: int
+    se_ratio: float
+    num_classes: int
+    dropout: float
+    drop_path: float
+    padding: str
+    bn_eps: float
+    bn_momentum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a picture becomes the network's input. `mean` and `std` are on the 0..1 scale, per channel."""
+
+    image_size: int
+    crop_pct: float
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """Random changes to training images; ranges are (low, high)."""
+
+    crop_area: tuple[float, float]
+    crop_aspect: tuple[float, float]
+    hflip: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides how weights change. `lr` is the rate for `batch_size` images a step."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    warmup_epochs: float
+    decay_rate: float
+    decay_epochs: float
+    momentum: float
+    rmsprop_decay: float
+    rmsprop_eps: float
+    weight_decay: float
+    label_smoothing: float
+    ema_decay: float
+    classifier_init: float
+    residual_gamma: float
+    augment: Augment
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where images come from. `batch_size` is per device; None means the recipe's."""
+
+    source: str
+    root: str | None
+    batch_size: int | None
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a resolved value was written: `place` is `file:line`, a command-line flag or `default`.
+
+    `overrides` is the origin that this one replaced, if any, so that a card can show both.
+    """
+
+    place: str
+    layer: str
+    value: Any
+    overrides: Origin | None = None
+
+    @property
+    def registered(self) -> Any:
+        """What the registry says, under any --config, flag or checkpoint; None if it is silent."""
+        origin: Origin | None = self
+        while origin and origin.layer in ("overlay", "flag", "checkpoint"):
+            origin = origin.overrides
+        return origin.value if origin else None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One variant, resolved: what a LightningModule is built from."""
+
+    name: str
+    entry: str
+    summary: str
+    network: Network
+    preprocessing: Preprocessing
+    recipe: Recipe
+    data: Data
+    trainer: Mapping[str, Any]
+    seed: int
+    disputes: Mapping[str, str]
+    origins: Mapping[str, Origin]
+
+    @property
+    def batch_size(self) -> int:
+        """Images per device and step."""
+        return self.data.batch_size or self.recipe.batch_size
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the settings that decide a result, as 64 hex digits: equal digests are comparable runs.
+
+        Left out are the seed, the number of classes (the data's), and where and by how many processes
+        the data is read.
+        """
+        settings = self.settings()
+        del (
+            settings["network"]["num_classes"],
+            settings["data"]["root"],
+            settings["data"]["workers"],
+        )
+        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """The sections as plain data, ready for JSON or YAML, in reading order."""
+        sections = {name: asdict(getattr(self, name)) for name in SECTIONS}
+        sections["trainer"] = dict(self.trainer)
+        return json.loads(json.dumps(sections))
+
+    def overrides(self) -> dict[str, Any]:
+        """What --config files and flags set, by dotted name: empty for the variant as registered.
+
+        Where the data lies is not a change of the variant.
+        """
+        elsewhere = ("data.source", "data.root", "data.workers", "seed")
+        typed = {
+            k: o for k, o in self.origins.items() if o.layer in ("overlay", "flag", "checkpoint")
+        }
+        return {
+            key: origin.value
+            for key, origin in typed.items()
+            if key not in elsewhere
+            and key != "network.num_classes"
+            and origin.value != origin.registered
+        }
+
+    def with_classes(self, num_classes: int) -> Spec:
+        """The same variant with a classifier of `num_classes` outputs."""
+        return replace(self, network=replace(self.network, num_classes=num_classes))
+
+
+def architecture(network: Network) -> dict[str, Any]:
+    """The settings of a network that its weights depend on, as plain data; the classes' number apart."""
+    free = ("num_classes", "dropout", "drop_path", "bn_momentum")
+    return {
+        key: value
+        for key, value in json.loads(json.dumps(asdict(network))).items()
+        if key not in free
+    }
+
+
+SECTIONS = {"network": Network, "preprocessing": Preprocessing, "recipe": Recipe, "data": Data}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One residual block with every size worked out; channels are after width scaling."""
+
+    stage: int
+    index: int
+    kernel: int
+    stride: int
+    expand: int
+    in_channels: int
+    mid_channels: int
+    out_channels: int
+    se_channels: int
+    experts: int  # 0: an ordinary block
+    drop_path: float
+
+    @property
+    def name(self) -> str:
+        """The block's name in the state dict."""
+        return f"blocks.{self.stage}.{self.index}"
+
+
+def layout(network: Network) -> tuple[Block, ...]:
+    """Expand the stage table into blocks: what the network is built from and its cost counted on."""
+    repeats = [math.ceil(stage.repeats * network.depth) for stage in network.stages]
+    channels = scale_width(network.stem, network.width)
+    blocks: list[Block] = []
+    for number, (stage, count) in enumerate(zip(network.stages, repeats, strict=True)):
+        out = scale_width(stage.out, network.width)
+        for index in range(count):
+            block = Block(
+                stage=number,
+                index=index,
+                kernel=stage.kernel,
+                stride=stage.stride if index == 0 else 1,
+                expand=stage.expand,
+                in_channels=channels,
+                mid_channels=channels * stage.expand,
+                out_channels=out,
+                # The squeeze is a share of the block's input, not of the expanded width.
+                se_channels=max(1, int(channels * network.se_ratio)),
+                experts=network.experts if stage.conditional else 0,
+                # Counted from 0, so that the first block is never dropped and the last not fully.
+                drop_path=network.drop_path * len(blocks) / sum(repeats),
+            )
+            blocks.append(block)
+            channels = out
+    return tuple(blocks)
+
+
+def scale_width(channels: int, width: float, divisor: int = 8) -> int:
+    """Scale a channel count and round to a multiple of `divisor`, never below 90 % of the exact value."""
+    if width == 1.0:
+        return channels
+    exact = channels * width
+    rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * exact else rounded

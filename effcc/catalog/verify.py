@@ -1,0 +1,114 @@
+"""What an entry claims beside what the code computes: the heart of a card that cannot lie.
+
+A disagreement is either an error or disputed: acknowledged in the registry with a reason that the card
+prints. A dispute of something that agrees is an error too, so that reasons do not outlive their cause.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from effcc.catalog.cost import count, hook_counter_flops
+from effcc.catalog.document import Place, Problem
+from effcc.catalog.modelindex import Claim, Fact
+from effcc.catalog.registry import Entry
+from effcc.catalog.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One claimed figure beside the computed one, both as text; `reason` is the registry's dispute."""
+
+    key: str
+    claimed: str
+    computed: str
+    agrees: bool
+    note: str
+    reason: str
+    place: Place
+
+
+def compare(claim: Claim, spec: Spec) -> list[Comparison]:
+    """Every figure of the claim that can be computed from the documented network."""
+    return [
+        Comparison(key, claimed, computed, agrees, note, spec.disputes.get(key, ""), place)
+        for key, claimed, computed, agrees, note, place in _figures(claim, spec)
+    ]
+
+
+def problems(entries: Iterable[Entry]) -> list[Problem]:
+    """Disagreements without a reason, and reasons that no variant needs any more."""
+    found: set[Problem] = set()
+    agreeing: dict[tuple[str, str], list[Comparison]] = {}
+    needed: set[tuple[str, str]] = set()
+    for entry in entries:
+        for row in compare(entry.claim, entry.spec):
+            if not row.agrees and not row.reason:
+                message = f"claims {row.claimed}, computed {row.computed}; correct it or add disputes.{row.key}"
+                found.add(Problem(row.place, row.key, message))
+            elif row.reason and row.agrees:
+                agreeing.setdefault((row.key, row.reason), []).append(row)
+            elif row.reason:
+                needed.add((row.key, row.reason))
+    for dispute, rows in agreeing.items():
+        # A shared reason may be needed by one variant and not by another.
+        if dispute not in needed:
+            row = rows[0]
+            message = (
+                f"claims {row.claimed} and that agrees with {row.computed}; remove the dispute"
+            )
+            found.add(Problem(row.place, f"disputes.{row.key}", message))
+    return sorted(found)
+
+
+def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, str, Place]]:
+    size = spec.preprocessing.image_size
+    cost = count(spec.network, size)
+
+    def row(
+        key: str, computed: str, agrees: bool, note: str = ""
+    ) -> tuple[str, str, str, bool, str, Place]:
+        fact = claim.metadata[key]
+        return key, fact.text, computed, agrees, note, fact.place
+
+    if fact := _number(claim, "Parameters"):
+        yield row("Parameters", f"{cost.parameters:,}", fact.agrees_with(cost.parameters))
+    if fact := _number(claim, "FLOPs"):
+        naive = hook_counter_flops(spec.network, size)
+        note = f"The naive hook count gives {naive:,}." if fact.number == naive else ""
+        yield row("FLOPs", f"{cost.macs:,} multiply-accumulates", fact.agrees_with(cost.macs), note)
+    if fact := _number(claim, "File Size"):
+        # A checkpoint file is its tensors and a name and header for each.
+        agrees = 0 <= (fact.number or 0) - cost.state_bytes <= 400 * cost.tensors
+        yield row("File Size", f"{cost.state_bytes:,} bytes of tensors, plus headers", agrees)
+    titles = [title for bibtex in claim.bibtex[:1] if (title := bibtex_field(bibtex, "title"))]
+    paper = claim.paper or (claim.collection.paper if claim.collection else None)
+    if titles and paper and paper.title:
+        agrees = _plain(titles[0]) == _plain(paper.title)
+        yield (
+            "Citation",
+            f"“{titles[0]}” (BibTeX)",
+            f"“{paper.title}” (Paper)",
+            agrees,
+            "",
+            claim.place,
+        )
+
+
+def bibtex_field(bibtex: str, name: str) -> str | None:
+    """The text of a field of one BibTeX entry, braces removed; None if it has no such field."""
+    match = re.search(
+        rf"^\s*{name}\s*=\s*\{{(.*?)\}}\s*,?\s*$", bibtex, re.MULTILINE | re.IGNORECASE | re.DOTALL
+    )
+    return " ".join(match[1].replace("{", "").replace("}", "").split()) if match else None
+
+
+def _number(claim: Claim, key: str) -> Fact | None:
+    fact = claim.metadata.get(key)
+    return fact if fact and fact.number is not None else None
+
+
+def _plain(title: str) -> str:
+    return "".join(letter for letter in title.casefold() if letter.isalnum())

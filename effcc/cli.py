@@ -1,0 +1,544 @@
+"""The door: `effcc VERB`. A verb resolves its files, calls one function of a room below, and prints.
+
+Verbs that only read (`list`, `show`, `check`, `new`, `docs`) never import torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effcc.catalog import document, home, schema
+from effcc.catalog.document import BadFile, Place, Problem
+from effcc.catalog.errors import UsageError, UserError
+from effcc.catalog.home import Home
+from effcc.catalog.spec import SECTIONS, Spec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from effcc.nn.weights import Checkpoint
+
+# What fit, validate and test use when nothing names any data.
+DEFAULT_SOURCE = "digits"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 a check failed, 2 usage, 3 bad input, 130 stopped."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    args, rest = parser.parse_known_args(arguments)
+    args.command = shlex.join(["effcc", *arguments])
+    try:
+        args.flags = _flags(rest, args)
+        return args.run(args)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        on_command_line = isinstance(error, BadFile) and all(
+            p.place.file == "command line" for p in error.problems
+        )
+        return 2 if on_command_line else error.exit_code
+    except BrokenPipeError:  # `effcc list | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        print(
+            f"{error.filename or 'a file'}: {error.strerror}; nothing was left half-written",
+            file=sys.stderr,
+        )
+        return 3
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def fit(args: argparse.Namespace) -> int:
+    """Train a variant, measure it, record it, and bring its card up to date."""
+    at, spec, checkpoint = _resolve(args)
+    if args.print_config:
+        return _print_config(spec)
+    console = _console()
+    _announce(spec, at, console)
+    from effcc.train import run
+
+    spec, source = run.prepare(spec)
+    record = run.fit(
+        spec, source, at, console, args.command, checkpoint.path if checkpoint else None
+    )
+    return _conclude(record, at, console)
+
+
+def validate(args: argparse.Namespace) -> int:
+    """Measure a checkpoint on the validation split; nothing is recorded."""
+    return _evaluate(args, "val")
+
+
+def test(args: argparse.Namespace) -> int:
+    """Measure a checkpoint on the test split and record it."""
+    return _evaluate(args, "test")
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Say what images show."""
+    at, spec, checkpoint = _resolve(args, source=None)
+    if args.print_config:
+        return _print_config(spec)
+    assert checkpoint is not None
+    if not args.images:
+        raise UsageError("predict: name image files or folders after the options")
+    from effcc.train import run, sources
+
+    images = [found for name in args.images for found in sources.find_images(Path(name))]
+    count = len(checkpoint.classes) or checkpoint.weights["classifier.bias"].shape[0]
+    predictions = run.predict(spec.with_classes(count), checkpoint, images, args.top)
+    if args.json:
+        rows = [
+            {"file": p.file, "classes": [{"class": c, "probability": v} for c, v in p.classes]}
+            for p in predictions
+        ]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return 0
+    rows = [(p.classes[0][0], f"{100 * p.classes[0][1]:.1f} %", p.file) for p in predictions]
+    print(_table(("class", "probability", "file"), rows))
+    return 0
+
+
+def list_(args: argparse.Namespace) -> int:
+    """List the variants."""
+    from effcc.catalog import registry, results
+    from effcc.catalog.cost import count
+
+    at = home.find()
+    rows = []
+    for entry in registry.entries(at):
+        spec = entry.spec
+        cost = count(spec.network, spec.preprocessing.image_size)
+        registered = [
+            r for r in results.load(at, spec.name) if not r.overrides and "top1" in r.metrics
+        ]
+        latest = registered[-1] if registered else None
+        rows.append(
+            {
+                "name": spec.name,
+                "experts": spec.network.experts,
+                "image_size": spec.preprocessing.image_size,
+                "parameters": cost.parameters,
+                "macs": cost.macs,
+                "measured": f"{100 * latest.metrics['top1'].value:.1f} % on {latest.dataset.name}"
+                if latest
+                else "",
+                "summary": spec.summary,
+            }
+        )
+    if args.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return 0
+    heads = ("name", "experts", "image", "parameters", "MACs", "measured top-1", "")
+    print(_table(heads, [tuple(_human(key, value) for key, value in row.items()) for row in rows]))
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Show one variant: what it is, or every resolved value with where it came from."""
+    from effcc.catalog import modelindex, registry, verify
+
+    at = home.find()
+    claims = modelindex.load(at.model_index, at.root)
+    spec = registry.load(args.name, at, flags=args.flags, claims=claims)
+    if args.resolved:
+        for key, origin in sorted(spec.origins.items(), key=lambda item: _section_order(item[0])):
+            was = (
+                f"  (overrides {_value(origin.overrides.value)} of {origin.overrides.place})"
+                if origin.overrides
+                else ""
+            )
+            print(f"{key:<31} {_value(origin.value):<24} {origin.place}{was}")
+        return 0
+    print(f"{spec.name}: {spec.summary}\nentry {spec.entry} ({claims[spec.entry].place.short})\n")
+    rows = [
+        (
+            c.key,
+            c.claimed,
+            c.computed,
+            "agrees" if c.agrees else "differs" if not c.reason else "disputed",
+        )
+        for c in verify.compare(claims[spec.entry], spec)
+    ]
+    print(
+        _table(("", "claimed", "computed", ""), rows)
+        if rows
+        else "the entry claims nothing that can be computed"
+    )
+    print(f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from")
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check model-index, registry and results; or the model-index files that are named."""
+    from effcc.catalog import modelindex, registry, results, verify
+
+    if args.paths:
+        found = 0
+        problems: list[Problem] = []
+        for name in args.paths:
+            path = Path(name)
+            files = (
+                sorted(p for p in path.rglob("*") if p.suffix in (".md", ".yml", ".yaml", ".json"))
+                if path.is_dir()
+                else [path]
+            )
+            for file in files:
+                try:
+                    found += len(modelindex.load_file(file, file.parent))
+                except BadFile as error:
+                    problems.extend(error.problems)
+        if problems:
+            raise BadFile(*problems)
+        print(f"{found} models, no problem")
+        return 0
+    at = home.find()
+    entries = registry.entries(at)
+    registry.entries(at, source=DEFAULT_SOURCE)
+    records = [record for entry in entries for record in results.load(at, entry.spec.name)]
+    disagreements = verify.problems(entries)
+    for problem in disagreements:
+        print(problem, file=sys.stderr)
+    disputed = sum(
+        bool(c.reason)
+        for entry in entries
+        for c in verify.compare(entry.claim, entry.spec)
+        if not c.agrees
+    )
+    print(
+        f"{len(entries)} variants, {len(records)} records: "
+        + (
+            f"{len(disagreements)} claims disagree"
+            if disagreements
+            else f"no problem, {disputed} claims disputed with a reason"
+        )
+    )
+    return 1 if disagreements else 0
+
+
+def new(args: argparse.Namespace) -> int:
+    """Begin a variant: a registry file and a model-index entry to fill in."""
+    from effcc.catalog import scaffold
+
+    at = home.find()
+    files = scaffold.new(args.name, args.base, at)
+    for file in files:
+        print(f"wrote {at.shown(file)}")
+    print(f"edit them, then: effcc check && effcc fit --config {at.shown(files[0])}")
+    return 0
+
+
+def docs(args: argparse.Namespace) -> int:
+    """Write the model cards, or check that they are up to date."""
+    from effcc.report import cards
+
+    at = home.find()
+    stale = cards.stale(at)
+    if args.check:
+        for path in stale:
+            print(f"{at.shown(path)}: out of date; run effcc docs", file=sys.stderr)
+        print(f"{len(stale)} pages out of date" if stale else "all pages are up to date")
+        return 1 if stale else 0
+    for path in cards.write(at):
+        print(f"wrote {at.shown(path)}")
+    return 0
+
+
+def _evaluate(args: argparse.Namespace, split: str) -> int:
+    at, spec, checkpoint = _resolve(args)
+    if args.print_config:
+        return _print_config(spec)
+    assert checkpoint is not None
+    console = _console()
+    from effcc.train import run
+
+    spec, source = run.prepare(spec)
+    record = run.evaluate(spec, source, at, console, args.command, checkpoint, split)
+    if split == "val":
+        console.print(_figures(record), highlight=False)
+        return 0
+    return _conclude(record, at, console)
+
+
+def _resolve(
+    args: argparse.Namespace, source: str | None = DEFAULT_SOURCE
+) -> tuple[Home, Spec, Checkpoint | None]:
+    """The project, the spec and the checkpoint that a command's options name."""
+    from effcc.catalog import registry
+
+    if not args.config:
+        raise UsageError(
+            f"{args.verb}: name a variant's file, as in --config registry/cc_b0_4e.yaml"
+        )
+    paths = [Path(name) for name in args.config]
+    for path in paths:
+        if not path.is_file():
+            known = ", ".join(f"registry/{name}.yaml" for name in registry.names(home.find()))
+            raise UsageError(f"{path}: no such file; there are: {known}")
+    at = home.find(paths[0].resolve().parent)
+    checkpoint = _checkpoint(args, at, paths[0].stem)
+    layer = (
+        (at.shown(checkpoint.path), checkpoint.settings)
+        if checkpoint and checkpoint.settings
+        else None
+    )
+    if checkpoint and not layer and args.verb == "predict":
+        source = None  # weights without settings: the recipe as documented
+    spec = registry.load_file(
+        paths[0], at, overlays=paths[1:], flags=args.flags, source=source, checkpoint=layer
+    )
+    return at, spec, checkpoint
+
+
+def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint | None:
+    if args.ckpt_path is None:
+        if args.verb == "fit" or args.print_config:
+            return None
+        raise UsageError(
+            f"{args.verb}: name the weights with --ckpt_path FILE, or --ckpt_path last for the newest run's"
+        )
+    from effcc.nn import weights
+
+    path = Path(args.ckpt_path)
+    if args.ckpt_path == "last":
+        from effcc.train import run
+
+        newest = run.newest_checkpoint(at, variant)
+        if newest is None:
+            raise UsageError(
+                f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
+            )
+        path = newest
+    return weights.read(path)
+
+
+def _announce(spec: Spec, at: Home, console: Console) -> None:
+    source = spec.origins["data.source"]
+    console.print(f"[bold]{spec.name}[/]  {spec.summary}", highlight=False)
+    if source.layer == "default":
+        console.print(
+            "No data was named, so this trains on the embedded handwritten digits (8x8 scans, ten classes).\n"
+            "  your own images   --data.source folder --data.root DIR   (DIR/train and DIR/val, a folder per class)\n"
+            "  ImageNet          the same, with DIR the folder that holds train/ and val/",
+            highlight=False,
+            markup=False,
+        )
+    typed = spec.overrides()
+    if typed:
+        console.print(
+            "changed here: " + ", ".join(f"{k}={_value(v)}" for k, v in typed.items()),
+            highlight=False,
+            markup=False,
+        )
+
+
+def _conclude(record: Any, at: Home, console: Console) -> int:
+    """Save the record, refresh the pages, and say where everything is."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from effcc.catalog import results
+    from effcc.report import cards
+
+    if rank_zero_only.rank != 0:  # another process of the same run does this
+        return 0
+    path = results.save(record, at)
+    cards.write(at)
+    where = (
+        Path(os.path.relpath(at.root))
+        if not Path.cwd().is_relative_to(at.root)
+        else at.root.relative_to(at.root)
+    )
+    console.print(_figures(record), highlight=False)
+    if record.verb == "fit":
+        from effcc.train.progress import clock
+
+        console.print(
+            f"  trained     {record.steps:,} steps in {clock(record.seconds)}", highlight=False
+        )
+    console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False)
+    console.print(f"  record      {at.shown(path)}", highlight=False)
+    console.print(f"  card        {at.shown(at.models / f'{record.variant}.md')}", highlight=False)
+    return 0
+
+
+def _figures(record: Any) -> str:
+    data, top1 = record.dataset, record.metrics["top1"]
+    text = (
+        f"[bold]{record.variant}[/]  top-1 [bold]{100 * top1.value:.1f} %[/] on {data.title}, {data.split} split: "
+        f"{top1.correct} of {top1.n} right, 95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %"
+    )
+    if top5 := record.metrics.get("top5"):
+        text += f"; top-5 {100 * top5.value:.1f} %"
+    return text
+
+
+def _print_config(spec: Spec) -> int:
+    import yaml
+
+    data = {"model": spec.entry, "summary": spec.summary, "seed": spec.seed} | spec.settings()
+    if spec.origins["network.num_classes"].layer == "default":
+        del data["network"]["num_classes"]  # still for the data to say
+    print(yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), end="")
+    return 0
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=True)
+
+
+def _flags(rest: list[str], args: argparse.Namespace) -> dict[str, Any]:
+    """Dotted options as settings; values are YAML, as in the files."""
+    flags: dict[str, Any] = {}
+    if getattr(args, "seed", None) is not None:
+        flags["seed"] = args.seed
+    queue = list(rest)
+    while queue:
+        word = queue.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        takes_settings = args.verb in ("fit", "validate", "test", "predict", "show")
+        if not word.startswith("--") or "." not in name or not takes_settings:
+            raise UsageError(
+                f"{args.verb}: {word!r} is not an option; effcc {args.verb} --help lists them"
+            )
+        if not equals:
+            if not queue or queue[0].startswith("--"):
+                raise UsageError(f"{args.verb}: --{name} needs a value")
+            value = queue.pop(0)
+        try:
+            flags[name] = document.parse(value, f"--{name}").data
+        except BadFile as error:
+            place = Place("command line")
+            raise BadFile(
+                *(Problem(place, f"--{name}", p.message) for p in error.problems)
+            ) from None
+    return flags
+
+
+def _parser() -> argparse.ArgumentParser:
+    from effcc import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="effcc",
+        description="EfficientNet-CondConv: train, measure and document variants that are YAML files.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"effcc {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        summary = (run.__doc__ or "").strip()
+        sub = verbs.add_parser(
+            name,
+            help=summary[0].lower() + summary[1:].rstrip("."),
+            description=summary,
+            allow_abbrev=False,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    for name, run in (("fit", fit), ("validate", validate), ("test", test), ("predict", predict)):
+        sub = verb(name, run)
+        sub.formatter_class = argparse.RawDescriptionHelpFormatter
+        sub.epilog = _settings_help()
+        sub.add_argument(
+            "--config",
+            action="append",
+            metavar="FILE",
+            help="a registry file; further ones change its values",
+        )
+        sub.add_argument(
+            "--ckpt_path", metavar="FILE", help="a checkpoint, or `last` for the newest run's"
+        )
+        sub.add_argument(
+            "--print_config",
+            action="store_true",
+            help="print the resolved settings as YAML and stop",
+        )
+        sub.add_argument(
+            "--seed", type=int, metavar="N", help="seed of weights, order and augmentation"
+        )
+    sub.add_argument("images", nargs="*", metavar="IMAGE", help="image files or folders")
+    sub.add_argument(
+        "--top", type=int, default=5, metavar="N", help="classes an image in --json (default 5)"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    verb("list", list_).add_argument("--json", action="store_true", help="print JSON")
+    sub = verb("show", show)
+    sub.add_argument("name", help="a variant")
+    sub.add_argument(
+        "--resolved", action="store_true", help="every setting, its value and where it was written"
+    )
+    verb("check", check).add_argument(
+        "paths", nargs="*", metavar="PATH", help="model-index files or folders instead"
+    )
+    sub = verb("new", new)
+    sub.add_argument("name", help="name of the new variant: a-z, 0-9 and _")
+    sub.add_argument(
+        "--from", dest="base", required=True, metavar="VARIANT", help="the variant to start from"
+    )
+    verb("docs", docs).add_argument(
+        "--check", action="store_true", help="write nothing; fail if a page is out of date"
+    )
+    return parser
+
+
+def _settings_help() -> str:
+    lines = ["settings, each as --section.key VALUE or in a --config file:"]
+    definitions = schema.load("registry")["$defs"]
+    for section in SECTIONS:
+        for key, rule in definitions[section]["properties"].items():
+            if "$ref" in rule and "properties" in (
+                inner := definitions[rule["$ref"].rpartition("/")[2]]
+            ):
+                lines += [
+                    f"  --{section}.{key}.{k:<{26 - len(section + key)}} {r.get('description', '')}"
+                    for k, r in inner["properties"].items()
+                ]
+            else:
+                lines.append(
+                    f"  --{section}.{key:<{27 - len(section)}} {rule.get('description', '')}"
+                )
+    lines.append(f"  --trainer.{'*':<20} any argument of lightning.Trainer")
+    return "\n".join(lines)
+
+
+def _section_order(key: str) -> int:
+    sections = [*SECTIONS, "trainer", "seed"]
+    return sections.index(key.partition(".")[0])
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+        for row in (heads, *rows)
+    )
+
+
+def _human(key: str, value: Any) -> str:
+    if key in ("parameters", "macs"):
+        return f"{value / 1e6:.1f} M"
+    return str(value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"{len(value)} stages"
+    if isinstance(value, list):
+        return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
+    return "null" if value is None else str(value)

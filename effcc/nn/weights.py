@@ -1,0 +1,101 @@
+"""Checkpoints in: ours with their settings, or a bare state dict as timm publishes it. Never runs code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from effcc.catalog.errors import UserError
+from effcc.catalog.spec import Network, architecture
+
+
+class BadCheckpoint(UserError):
+    """A checkpoint that cannot be read, or that belongs to another network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights by timm's names; settings and class names if effcc wrote it, empty if not."""
+
+    path: Path
+    weights: Mapping[str, Tensor] = field(repr=False)
+    variant: str = ""
+    classes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint's weights without running anything in it (`weights_only`).
+
+    Raises:
+        BadCheckpoint: it is missing, cut short, or holds more than tensors and plain data.
+    """
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise BadCheckpoint(f"{path}: no such checkpoint") from None
+    except pickle.UnpicklingError:
+        raise BadCheckpoint(
+            f"{path}: holds more than weights; refused, because loading it could run code"
+        ) from None
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadCheckpoint(f"{path}: not a checkpoint, or cut short: {reason}") from None
+    if not isinstance(data, dict):
+        raise BadCheckpoint(f"{path}: holds {type(data).__name__}, not a state dict")
+    state = data.get("state_dict", data)
+    weights = {
+        str(name).removeprefix("model."): value
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    ours = data.get("effcc") or {}
+    return Checkpoint(
+        path,
+        weights,
+        ours.get("variant", ""),
+        tuple(ours.get("classes", ())),
+        ours.get("settings", {}),
+    )
+
+
+def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
+    """Load the weights into `model`, which was built from `network`; every name and shape must fit.
+
+    Raises:
+        BadCheckpoint: they do not; the message names the first difference.
+    """
+    if written := checkpoint.settings.get("network"):
+        for key, value in architecture(network).items():
+            if key in written and written[key] != value:
+                name = f" of {checkpoint.variant}" if checkpoint.variant else ""
+                raise BadCheckpoint(
+                    f"{checkpoint.path}: a checkpoint{name}, whose network.{key} is {_short(written[key])}; "
+                    f"this variant's is {_short(value)}"
+                )
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    for name in (*wanted, *found):
+        if wanted.get(name) != found.get(name):
+            if name.startswith("classifier") and name in wanted and name in found:
+                message = f"has {found[name][0]} classes, this run has {wanted[name][0]}; name the data it was made for"
+            elif name in wanted and name in found:
+                message = f"{name} has shape {found[name]}, this variant's has {wanted[name]}"
+            else:
+                message = (
+                    f"has no {name}"
+                    if name in wanted
+                    else f"has {name}, which this variant has not"
+                )
+            raise BadCheckpoint(f"{checkpoint.path}: {message}")
+    model.load_state_dict(dict(checkpoint.weights))
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} stages, another table" if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,262 @@
+"""Model cards from catalog and results: text in, text out; rendering twice gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from html import escape as html_escape
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from effcc.catalog import files, modelindex, registry, results, verify
+from effcc.catalog.cost import Cost, count
+from effcc.catalog.document import BadFile
+from effcc.catalog.home import Home
+from effcc.catalog.modelindex import Claim, Fact, Result
+from effcc.catalog.registry import Entry
+from effcc.catalog.results import Metric, Record
+from effcc.catalog.spec import Block, Origin, Spec, layout
+from effcc.report import figures, markdown
+
+# The source whose profile a card shows beside the documented recipe: the one everybody has.
+SHOWN_PROFILE = "digits"
+_PERCENT_METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A record as a card shows it; `differs` says why it is not the registered variant's result."""
+
+    record: Record
+    differs: str
+
+    @property
+    def top1(self) -> Metric:
+        """Its top-1 accuracy."""
+        return self.record.metrics["top1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the recipe: the documented value, the profile's where it differs, and their origins."""
+
+    name: str
+    documented: str
+    profile: str
+    place: str
+    overridden: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Everything a card says of one variant, before it is text."""
+
+    spec: Spec
+    claim: Claim
+    cost: Cost
+    comparisons: Sequence[verify.Comparison]
+    runs: Sequence[Run]  # newest first
+    headlines: Sequence[Run]  # the newest of the registered variant on each data set
+    settings: Sequence[Setting]
+
+    @property
+    def disagreements(self) -> list[verify.Comparison]:
+        """Claims that the code contradicts."""
+        return [row for row in self.comparisons if not row.agrees]
+
+    def blocks(self, stage: int) -> list[Block]:
+        """The blocks of a stage."""
+        return [block for block in layout(self.spec.network) if block.stage == stage]
+
+    def compared(self, key: str) -> verify.Comparison | None:
+        """The comparison of one claimed figure, if the entry claims it."""
+        return next((row for row in self.comparisons if row.key == key), None)
+
+
+def write(home: Home) -> list[Path]:
+    """Bring every generated page up to date; returns those that changed.
+
+    Raises:
+        BadFile: catalog or results have problems.
+    """
+    changed = stale(home)
+    texts = pages(home)
+    for path in changed:
+        if path in texts:
+            files.write(path, texts[path])
+        else:
+            path.unlink()
+    return changed
+
+
+def stale(home: Home) -> list[Path]:
+    """Pages that are missing, out of date, or of a variant that is gone."""
+    texts = pages(home)
+    gone = set(home.models.glob("*.md")) - set(texts)
+    return sorted(
+        gone
+        | {
+            path
+            for path, text in texts.items()
+            if not path.is_file() or path.read_text("utf-8") != text
+        }
+    )
+
+
+def pages(home: Home) -> dict[Path, str]:
+    """The text of every generated page, by path."""
+    cards = [make(entry, home) for entry in registry.entries(home)]
+    texts = {home.models / f"{card.spec.name}.md": render(card) for card in cards}
+    texts[home.models / "index.md"] = _template("index.md.j2").render(cards=cards)
+    return texts
+
+
+def make(entry: Entry, home: Home) -> Card:
+    """Collect what a card says."""
+    spec = entry.spec
+    digests = _Digests(spec.name, home)
+    runs = [
+        Run(record, digests.difference(record))
+        for record in reversed(results.load(home, spec.name))
+    ]
+    headlines: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        if not run.differs and "top1" in run.record.metrics:
+            headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
+    profile = registry.load(spec.name, home, source=SHOWN_PROFILE)
+    return Card(
+        spec=spec,
+        claim=entry.claim,
+        cost=count(spec.network, spec.preprocessing.image_size),
+        comparisons=verify.compare(entry.claim, spec),
+        runs=[run for run in runs if "top1" in run.record.metrics],
+        headlines=list(headlines.values()),
+        settings=list(_settings(spec, profile)),
+    )
+
+
+def render(card: Card) -> str:
+    """A card as a Markdown page."""
+    curve = next((run for run in card.headlines if len(run.record.curve) > 1), None)
+    described = ""
+    if curve:
+        ends = curve.record.curve[-1].get("val_top1", 0)
+        described = f"Learning curve of run {curve.record.id}; validation top-1 ends at {100 * ends:.1f} percent"
+    return _template("card.md.j2").render(
+        card=card,
+        name=markdown.Markup(
+            card.spec.name
+        ),  # a file's stem of a-z, 0-9 and _: safe in code and links
+        spec=card.spec,
+        claim=card.claim,
+        cost=card.cost,
+        curve=curve,
+        svg=markdown.Markup(figures.learning_curve(curve.record.curve, described) if curve else ""),
+        description=markdown.Markup(
+            html_escape(card.spec.summary.replace("\n", " ")).replace("\\", "&#92;")
+        ),
+        data=markdown.Markup(modelindex.dump([with_results(card.claim, card.headlines)])),
+    )
+
+
+def with_results(claim: Claim, runs: Iterable[Run]) -> Claim:
+    """The claim and, after others' results, what was measured here."""
+    measured: list[Result] = []
+    for run in runs:
+        metrics: dict[str, Fact] = {}
+        for name, label in _PERCENT_METRICS.items():
+            if metric := run.record.metrics.get(name):
+                text = f"{100 * metric.value:.2f}%"
+                metrics[label] = Fact(text, text)
+        data = run.record.dataset
+        measured.append(
+            Result("Image Classification", f"{data.title}, {data.split} split", metrics)
+        )
+    return replace(claim, results=(*claim.results, *measured))
+
+
+class _Digests:
+    """What the registry says now, to tell whether a record is still of it."""
+
+    def __init__(self, name: str, home: Home) -> None:
+        self.name, self.home = name, home
+        self.known: dict[str, str] = {}
+
+    def difference(self, record: Record) -> str:
+        if record.overrides:
+            return ", ".join(f"{key} {value}" for key, value in record.overrides.items())
+        if record.spec_digest != self.digest(record.dataset.name):
+            return "the registry has changed since"
+        return ""
+
+    def digest(self, source: str) -> str:
+        if source not in self.known:
+            try:
+                flags = {"data.source": source, "data.root": "."}
+                self.known[source] = registry.load(self.name, self.home, flags=flags).digest
+            except BadFile:  # a source that this version does not know
+                self.known[source] = ""
+        return self.known[source]
+
+
+def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
+    for key, origin in spec.origins.items():
+        section = key.partition(".")[0]
+        if section not in ("recipe", "preprocessing") and key not in _NETWORK_RECIPE:
+            continue
+        there = profile.origins[key]
+        yield Setting(
+            name=key,
+            documented=_shown(origin.value),
+            profile=_shown(there.value) if there.value != origin.value else "",
+            place=origin.place,
+            overridden=_overridden(origin),
+        )
+
+
+_NETWORK_RECIPE = ("network.dropout", "network.drop_path", "network.bn_momentum")
+
+
+def _overridden(origin: Origin) -> str:
+    """The entry's value, where the registry states another."""
+    before = origin.overrides
+    while before and before.layer != "claim":
+        before = before.overrides
+    return (
+        f"{_shown(before.value)} in {before.place}"
+        if before and before.value != origin.value
+        else ""
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return (
+            " to ".join(_shown(v) for v in value)
+            if len(value) == 2
+            else ", ".join(_shown(v) for v in value)
+        )  # pyright: ignore[reportUnknownVariableType]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _template(name: str) -> Any:
+    environment = Environment(
+        loader=PackageLoader("effcc.report"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 (finalize escapes, for Markdown as well as HTML)
+        finalize=markdown.escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(
+        code=markdown.code, link=markdown.link, fence=markdown.fence, mark=markdown.mark
+    )
+    environment.globals["page_link"] = lambda name: markdown.Markup(
+        f"[{markdown.escape(name)}]({name}.md)"
+    )
+    environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
+    environment.filters["grouped"] = lambda value: f"{value:,}"
+    return environment.get_template(name)

@@ -1,0 +1,50 @@
+"""Text from files, made safe for a page: nothing that a YAML or a record says becomes markup."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markupsafe import Markup
+
+# What Markdown, HTML or a table could take for more than a letter: anywhere, and where a line begins.
+# An underscore inside a word is left alone, as Markdown itself does.
+_SPECIAL = re.compile(r'[&<>"`*\[\]|\\~${}]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+#=:!0-9]')
+_LINK = re.compile(r"https?://[^\s<>\"'()\[\]{}\\`|]+")
+
+
+def escape(value: Any) -> Markup:
+    """A value as plain text on a Markdown page; markup made by this module passes unchanged."""
+    if isinstance(value, Markup):
+        return value
+    text = " ".join(str(value).split())
+    if re.fullmatch(r"[0-9][0-9,.]*( ?%)?|-?[0-9.]+(e-?[0-9]+)?", text):
+        return Markup(text)  # a number begins no list
+    return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
+
+
+def code(value: Any) -> Markup:
+    """A value in code type."""
+    text = " ".join(str(value).split())
+    if re.search(r"[`|]", text) or not text:
+        return Markup(f"<code>{escape(text)}</code>")
+    return Markup(f"`{text}`")
+
+
+def link(text: Any, url: str | None) -> Markup:
+    """A link, if `url` is a plain http(s) address; the text alone if not."""
+    if url is None or not _LINK.fullmatch(url):
+        return escape(text)
+    return Markup(f"[{escape(text)}]({url})")
+
+
+def fence(text: str, language: str) -> Markup:
+    """A code block that its content cannot close."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    ticks = "`" * (longest + 1)
+    return Markup(f"{ticks}{language}\n{text.rstrip()}\n{ticks}")
+
+
+def mark(kind: str) -> Markup:
+    """The badge that says where a figure comes from: claimed, computed or measured."""
+    return Markup(f'<span class="mark {kind}">{kind}</span>')

@@ -1,0 +1,141 @@
+"""The LightningModule: what one step computes, and nothing about where it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from effcc.catalog.spec import Spec
+from effcc.nn.efficientnet import build
+from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
+
+Batch = tuple[Tensor, Tensor]  # uint8 images (batch, 3, size, size), classes (batch,)
+
+
+class CondConvModule(L.LightningModule):
+    """A variant in training, built from its spec alone.
+
+    `classes` are the names of the outputs, kept in checkpoints for `predict`.
+    """
+
+    def __init__(self, spec: Spec, classes: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.spec, self.classes = spec, classes
+        recipe = spec.recipe
+        self.model = build(
+            spec.network,
+            classifier_init=recipe.classifier_init,
+            residual_gamma=recipe.residual_gamma,
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name in ("mean", "std"):
+            level = 255 * torch.tensor(getattr(spec.preprocessing, name)).view(1, 3, 1, 1)
+            self.register_buffer(name, level, persistent=False)
+        # Micro: the share of images that are right, not the mean over classes.
+        top = {f"top{k}": k for k in (1, 5) if k < spec.network.num_classes}
+        accuracies = MetricCollection(
+            {
+                name: MulticlassAccuracy(
+                    spec.network.num_classes, top_k=k, average="micro", validate_args=False
+                )
+                for name, k in top.items()
+            }
+        )
+        self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (batch, classes) of uint8 images (batch, 3, size, size)."""
+        x = images.to(self.mean.dtype).sub_(self.mean).div_(self.std)
+        return self.model(x.contiguous(memory_format=torch.channels_last))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Cross-entropy with smoothed labels."""
+        images, labels = batch
+        loss = F.cross_entropy(
+            self(images), labels, label_smoothing=self.spec.recipe.label_smoothing
+        )
+        self.log(
+            "train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True
+        )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss without smoothing, and accuracies."""
+        self._evaluate(batch, self.val_metrics, "val_")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss without smoothing, and accuracies."""
+        self._evaluate(batch, self.test_metrics, "test_")
+
+    def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Probabilities (batch, classes)."""
+        return self(batch).softmax(1)
+
+    def _evaluate(self, batch: Batch, metrics: MetricCollection, prefix: str) -> None:
+        images, labels = batch
+        logits = self(images)
+        metrics.update(logits, labels)
+        self.log(
+            f"{prefix}loss", F.cross_entropy(logits, labels), batch_size=len(labels), sync_dist=True
+        )
+        self.log(
+            f"{prefix}n",
+            float(len(labels)),
+            reduce_fx="sum",
+            batch_size=len(labels),
+            sync_dist=True,
+        )
+        self.log_dict(dict(metrics.items()), batch_size=len(labels))  # type: ignore[arg-type]
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Images per optimiser step, over all devices and accumulated batches."""
+        return self.spec.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    @property
+    def peak_lr(self) -> float:
+        """The recipe's learning rate, scaled linearly to the effective batch (P. Goyal et al., 1706.02677)."""
+        return self.spec.recipe.lr * self.effective_batch_size / self.spec.recipe.batch_size
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The authors' RMSProp and schedule."""
+        recipe = self.spec.recipe
+        optimizer = RMSpropTF(
+            parameter_groups(self.model, recipe),
+            lr=self.peak_lr,
+            decay=recipe.rmsprop_decay,
+            momentum=recipe.momentum,
+            eps=recipe.rmsprop_eps,
+        )
+        _ = self.trainer.estimated_stepping_batches  # makes the trainer count its batches
+        per_epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        schedule = WarmupStaircase(
+            optimizer,
+            warmup_steps=round(recipe.warmup_epochs * per_epoch),
+            decay_steps=recipe.decay_epochs * per_epoch,
+            decay_rate=recipe.decay_rate,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """A resumed run follows the settings it is given now: a checkpoint restores state, not choices."""
+        recipe = self.spec.recipe
+        for optimizer in self.trainer.optimizers:
+            for group, decay in zip(
+                optimizer.param_groups, (recipe.weight_decay, 0.0), strict=True
+            ):
+                group |= {"weight_decay": decay, "momentum": recipe.momentum}
+                group |= {"decay": recipe.rmsprop_decay, "eps": recipe.rmsprop_eps}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what names and checks the weights: plain data, so that loading runs no code."""
+        checkpoint["effcc"] = {
+            "variant": self.spec.name,
+            "classes": list(self.classes),
+            "settings": self.spec.settings(),
+        }

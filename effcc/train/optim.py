@@ -1,0 +1,149 @@
+"""The optimiser and learning-rate schedule of the EfficientNet authors, which torch does not have.
+
+TensorFlow's RMSProp is another algorithm than torch's: epsilon stands inside the square root, the mean
+square starts at one, and the learning rate is multiplied into the momentum buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from effcc.catalog.spec import Recipe
+
+
+class RMSpropTF(Optimizer):
+    """RMSProp with TensorFlow's arithmetic (tf.train.RMSPropOptimizer), weight decay coupled.
+
+    A step is, with gradient g, mean square s (from 1) and momentum m (from 0):
+    g += weight_decay * w;  s += (1 - decay) * (g * g - s);  m = momentum * m + lr * g / sqrt(s + eps);  w -= m.
+
+    Args:
+        params: tensors, or groups of them with their own settings.
+        lr: step size.
+        decay: what the mean square keeps each step (TensorFlow's `decay`, torch's `alpha`).
+        momentum: what the momentum buffer keeps each step.
+        eps: added to the mean square, inside the root.
+        weight_decay: L2 coefficient, added to the gradient.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        decay: float,
+        momentum: float,
+        eps: float,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "decay": decay,
+                "momentum": momentum,
+                "eps": eps,
+                "weight_decay": weight_decay,
+            },
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every tensor that has a gradient; returns the closure's loss, if one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for weights in _parts([w for w in group["params"] if w.grad is not None]):
+                self._update(weights, group)
+        return loss
+
+    def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        for w in weights:
+            if not self.state[w]:
+                self.state[w] = {"square": torch.ones_like(w), "momentum": torch.zeros_like(w)}
+        squares = [self.state[w]["square"] for w in weights]
+        momenta = [self.state[w]["momentum"] for w in weights]
+        gradients = [w.grad for w in weights]
+        if group["weight_decay"]:
+            # The gradient is spent here, so it takes the decay in place: a copy would cost a model's size.
+            torch._foreach_add_(gradients, weights, alpha=group["weight_decay"])
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
+        roots = torch._foreach_add(squares, group["eps"])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_addcdiv_(momenta, gradients, roots, group["lr"])
+        torch._foreach_sub_(weights, momenta)
+
+
+def _parts(tensors: list[Tensor], numbers: int = 2**17) -> Iterator[list[Tensor]]:
+    """Split a list so that the eight passes of an update find their data in the processor's cache.
+
+    An accelerator wants one long list instead: there, launches cost more than memory.
+    """
+    part: list[Tensor] = []
+    held = 0
+    for tensor in tensors:
+        if part and tensor.device.type == "cpu" and held + tensor.numel() > numbers:
+            yield part
+            part, held = [], 0
+        part.append(tensor)
+        held += tensor.numel()
+    if part:
+        yield part
+
+
+class WarmupStaircase(LRScheduler):
+    """Linear warm-up from zero, then `decay_rate` once every `decay_steps`, counted from step 0.
+
+    The saved state is the step alone. A resumed run follows the settings it is given now, not those of
+    the run that wrote the checkpoint.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, *, warmup_steps: int, decay_steps: float, decay_rate: float
+    ) -> None:
+        self.warmup_steps, self.decay_steps, self.decay_rate = warmup_steps, decay_steps, decay_rate
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        """The share of the peak rate at `step`."""
+        if step < self.warmup_steps:
+            return step / self.warmup_steps
+        return self.decay_rate ** (step // self.decay_steps)
+
+    def get_lr(self) -> list[float]:
+        """The rate of each parameter group at the current step."""
+        return [base * self.factor(self.last_epoch) for base in self.base_lrs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, nothing else."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to the saved step, under this schedule's own settings."""
+        self.last_epoch = state_dict["last_epoch"]
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = lr
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Decayed and undecayed parameters: the authors decay all but batch norm, biases included."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    exempt = {id(p) for norm in norms for p in norm.parameters()}
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {
+            "params": [p for p in parameters if id(p) not in exempt],
+            "weight_decay": recipe.weight_decay,
+        },
+        {"params": [p for p in parameters if id(p) in exempt], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,77 @@
+"""Where a measurement comes from: code, packages, machine, checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("effcc", "torch", "lightning", "torchmetrics", "numpy", "pillow", "scikit-learn")
+
+
+def git(root: Path) -> dict[str, Any]:
+    """The commit of the project's files and whether they differ from it; None for both outside git."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    # Records and cards are what runs write: they say nothing about the code that ran.
+    changes = ask("status", "--porcelain", "--", ".", ":!registry/results", ":!docs/models")
+    return {"commit": commit, "dirty": None if commit is None else bool(changes)}
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that can move a result."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device(kind: str, count: int) -> dict[str, str | int]:
+    """The processor or accelerator that ran it."""
+    described: dict[str, str | int] = {
+        "kind": kind,
+        "count": count,
+        "system": platform.platform(terse=True),
+    }
+    if kind == "cuda":
+        return described | {"name": torch.cuda.get_device_name()}
+    return described | {
+        "name": _processor(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), ""
+    )
+    return model or platform.processor() or platform.machine()

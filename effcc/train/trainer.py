@@ -1,0 +1,87 @@
+"""A Lightning Trainer from data: the `trainer:` section and our own callbacks."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from jsonargparse import ArgumentError, ArgumentParser
+
+from effcc.catalog import imports
+from effcc.catalog.errors import UsageError
+
+
+class BadTrainer(UsageError):
+    """Trainer arguments that Lightning does not take."""
+
+
+def build(
+    arguments: Mapping[str, Any], callbacks: Sequence[L.Callback], folder: Path | None
+) -> L.Trainer:
+    """A trainer of the given arguments, with our callbacks after any that they name.
+
+    Args:
+        arguments: of `lightning.Trainer`; classes as `class_path` and `init_args`.
+        callbacks: ours.
+        folder: where logs go; None for a trainer that leaves nothing behind.
+
+    Raises:
+        BadTrainer: an argument is of the wrong type, or names a class that is not allowed.
+    """
+    for key, text in imports.forbidden(arguments):
+        raise BadTrainer(f"{key}: {text!r} may not be imported")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(L.Trainer, "trainer", instantiate=False)
+    defaults: dict[str, Any] = {"enable_model_summary": False, "use_distributed_sampler": False}
+    if folder is None:
+        defaults |= {"logger": False, "enable_checkpointing": False}
+    else:
+        defaults |= {
+            "default_root_dir": str(folder),
+            "logger": {
+                "class_path": "lightning.pytorch.loggers.CSVLogger",
+                "init_args": {"save_dir": str(folder), "name": "", "version": ""},
+            },
+        }
+    try:
+        parsed = parser.parse_object({"trainer": defaults | dict(arguments)})
+        chosen = parser.instantiate_classes(parsed).trainer
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise BadTrainer(_first_line(error)) from None
+    options = vars(chosen)
+    own = options.pop("callbacks") or []
+    quiet()
+    try:
+        return L.Trainer(
+            **options, callbacks=[*(own if isinstance(own, list) else [own]), *callbacks]
+        )
+    except (
+        TypeError,
+        ValueError,
+        L.fabric.utilities.exceptions.MisconfigurationException,
+    ) as error:
+        raise BadTrainer(_first_line(error)) from None
+
+
+def quiet() -> None:
+    """Keep Lightning's hints off the terminal where they are no news to the person at it."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for hint in (
+        ".*does not have many workers.*",  # embedded digits need none, folders get one per core
+        ".*The number of training batches .* is smaller than the logging interval.*",  # figures are per epoch
+        ".*Checkpoint directory .* exists and is not empty.*",  # the run's own log is already there
+        ".*GPU available but not used.*",  # somebody typed --trainer.accelerator cpu
+        # Lightning's own use of a torch name that moved; nothing in a project can change it.
+        ".*isinstance.treespec, LeafSpec.. is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", hint)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3])[:300]
