@@ -1,4 +1,4 @@
-"""EfficientNet-CondConv: variants that are YAML files, LightningModules built from them, cards that cannot lie.
+"""EfficientNet-CondConv: variants that are YAML files, and model cards that cannot lie.
 
     >>> effcc.list_variants()
     ['cc_b0_4e', 'cc_b0_8e', 'cc_b1_8e', 'cc_pico_4e']
@@ -41,12 +41,14 @@ def load(
 
     Args:
         name: as in `list_variants()`.
-        source: a data source whose profile applies, such as `digits`; None is the recipe as documented.
+        source: a data source whose profile applies, such as `digits`; None is the recipe as
+            documented.
         settings: changes by dotted name, such as `{"recipe.lr": 0.01, "network.experts": 16}`.
 
     Raises:
         effcc.catalog.registry.UnknownVariant: no variant has this name.
-        effcc.catalog.document.BadFile: a file or a setting is wrong; every problem, each with its place.
+        effcc.catalog.document.BadFile: a file or a setting is wrong; every problem, each with its
+        place.
     """
     from effcc.catalog import home, registry
 
@@ -60,7 +62,8 @@ def create(
 
     Args:
         name: as in `list_variants()`.
-        num_classes: outputs of the classifier; None keeps the variant's own (1000 unless it says otherwise).
+        num_classes: outputs of the classifier; None keeps the variant's own (1000 unless it says
+            otherwise).
         settings: as in `load`.
 
     Returns:
@@ -87,7 +90,7 @@ def create_module(
     num_classes: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> CondConvModule:
-    """Build a variant's LightningModule: network, loss, the authors' optimiser and schedule, metrics.
+    """Build a variant's LightningModule: network, loss, optimiser, schedule and metrics.
 
     Args:
         name: as in `list_variants()`.

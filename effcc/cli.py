@@ -1,4 +1,4 @@
-"""The door: `effcc VERB`. A verb resolves its files, calls one function of a room below, and prints.
+"""The door: `effcc VERB`. A verb resolves its files, calls a room below, and prints.
 
 Verbs that only read (`list`, `show`, `check`, `new`, `docs`) never import torch.
 """
@@ -31,7 +31,7 @@ DEFAULT_SOURCE = "digits"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 a check failed, 2 usage, 3 bad input, 130 stopped."""
+    """Run a command; returns 0 done, 1 a check failed, 2 usage, 3 bad input, 130 stopped."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     args, rest = parser.parse_known_args(arguments)
@@ -89,7 +89,7 @@ def test(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Say what images show."""
-    at, spec, checkpoint = _resolve(args, source=None)
+    _, spec, checkpoint = _resolve(args, source=None)
     if args.print_config:
         return _print_config(spec)
     assert checkpoint is not None
@@ -308,7 +308,7 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
         if args.verb == "fit" or args.print_config:
             return None
         raise UsageError(
-            f"{args.verb}: name the weights with --ckpt_path FILE, or --ckpt_path last for the newest run's"
+            f"{args.verb}: name weights with --ckpt_path FILE, or `last` for the newest run's"
         )
     from effcc.nn import weights
 
@@ -330,9 +330,10 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
     console.print(f"[bold]{spec.name}[/]  {spec.summary}", highlight=False)
     if source.layer == "default":
         console.print(
-            "No data was named, so this trains on the embedded handwritten digits (8x8 scans, ten classes).\n"
-            "  your own images   --data.source folder --data.root DIR   (DIR/train and DIR/val, a folder per class)\n"
-            "  ImageNet          the same, with DIR the folder that holds train/ and val/",
+            "No data was named: training on the embedded handwritten digits (8x8 scans).\n"
+            "  your own images: --data.source folder --data.root DIR, with a folder per class in\n"
+            "                   DIR/train and DIR/val\n"
+            "  ImageNet:        the same, DIR being the folder that holds train and val",
             highlight=False,
             markup=False,
         )
@@ -347,20 +348,13 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
 
 def _conclude(record: Any, at: Home, console: Console) -> int:
     """Save the record, refresh the pages, and say where everything is."""
-    from lightning.pytorch.utilities import rank_zero_only
-
     from effcc.catalog import results
     from effcc.report import cards
 
-    if rank_zero_only.rank != 0:  # another process of the same run does this
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of the same run does this
         return 0
     path = results.save(record, at)
     cards.write(at)
-    where = (
-        Path(os.path.relpath(at.root))
-        if not Path.cwd().is_relative_to(at.root)
-        else at.root.relative_to(at.root)
-    )
     console.print(_figures(record), highlight=False)
     if record.verb == "fit":
         from effcc.train.progress import clock
@@ -376,21 +370,23 @@ def _conclude(record: Any, at: Home, console: Console) -> int:
 
 def _figures(record: Any) -> str:
     data, top1 = record.dataset, record.metrics["top1"]
-    text = (
-        f"[bold]{record.variant}[/]  top-1 [bold]{100 * top1.value:.1f} %[/] on {data.title}, {data.split} split: "
-        f"{top1.correct} of {top1.n} right, 95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %"
-    )
+    lines = [
+        f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] on {data.title}, {data.split}",
+        f"  right       {top1.correct} of {top1.n} images; "
+        f"95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %",
+    ]
     if top5 := record.metrics.get("top5"):
-        text += f"; top-5 {100 * top5.value:.1f} %"
-    return text
+        lines.append(f"  top-5       {100 * top5.value:.1f} %")
+    return "\n".join(lines)
 
 
 def _print_config(spec: Spec) -> int:
     import yaml
 
-    data = {"model": spec.entry, "summary": spec.summary, "seed": spec.seed} | spec.settings()
+    settings = spec.settings()
     if spec.origins["network.num_classes"].layer == "default":
-        del data["network"]["num_classes"]  # still for the data to say
+        del settings["network"]["num_classes"]  # still for the data to say
+    data = {"model": spec.entry, "summary": spec.summary, "seed": spec.seed} | settings
     print(yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), end="")
     return 0
 
@@ -434,7 +430,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="effcc",
-        description="EfficientNet-CondConv: train, measure and document variants that are YAML files.",
+        description="EfficientNet-CondConv: train, measure and document variants in YAML.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"effcc {__version__}")

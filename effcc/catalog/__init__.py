@@ -1,0 +1,1 @@
+"""What is claimed, chosen and measured, as checked and typed data. No torch."""

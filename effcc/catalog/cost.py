@@ -29,8 +29,8 @@ class Layer:
 class Cost:
     """Totals of a network at one image size.
 
-    `macs` includes `mixing_macs`, the work of mixing expert kernels. `state_bytes` is the float32 state
-    dict's payload, batch norm's counters (8 bytes each) included.
+    `macs` includes `mixing_macs`, the work of mixing expert kernels. `state_bytes` is the float32
+    state dict's payload, batch norm's counters (8 bytes each) included.
     """
 
     parameters: int
@@ -98,11 +98,11 @@ def layers(network: Network, image_size: int) -> Iterator[Layer]:
 def hook_counter_flops(network: Network, image_size: int) -> int:
     """The "FLOPs" that a naive hook-based counter reports: how the published figures came about.
 
-    Reproduces thop 0.0.31 on timm's network, fed an image of size x int(size * 1546 / 1213) pixels. The
-    counter looks layers up by exact class, so it sees plain unstrided convolutions (with a bias counted
-    as one more operation per output), batch norm (2 per element), the routing layers and the pooling
-    before the classifier; and counts zero for conditional convolutions, for strided ones (a subclass that
-    pads as TensorFlow does, the stem included) and for the classifier.
+    Reproduces thop 0.0.31 on timm's network, fed an image of size x int(size * 1546 / 1213) pixels.
+    The counter looks layers up by exact class, so it sees plain unstrided convolutions (with a bias
+    counted as one more operation per output), batch norm (2 per element), the routing layers and
+    the pooling before the classifier; and counts zero for conditional convolutions, for strided
+    ones (a subclass that pads as TensorFlow does, the stem included) and for the classifier.
     """
     height, width = ceil(image_size / 2), ceil(int(image_size * 1546 / 1213) / 2)
     total = 2 * height * width * scale_width(network.stem, network.width)
@@ -140,5 +140,6 @@ def _conv(
 
 
 def _norm(name: str, channels: int) -> Layer:
-    # Its arithmetic folds into the convolution before it, so it has no multiply-accumulates of its own.
+    # Its arithmetic folds into the convolution before it, so it has no multiply-accumulates of its
+    # own.
     return Layer(name, "norm", 2 * channels, 0, buffers=2 * channels, tensors=5)

@@ -1,8 +1,8 @@
 """Text to data that remembers its lines: the only place where YAML is read.
 
-Strict where leniency would hide a mistake: a key given twice, an unknown tag, a tab, a NUL are problems
-with a place. Numbers follow YAML 1.2 (`1e-5` is a number, `no` is a word), and a scalar's written text
-is kept, because `77.32%`, `'0.875'` and `1.0e-05` are how somebody published a figure.
+Strict where leniency would hide a mistake: a key given twice, an unknown tag, a tab, a NUL are
+problems with a place. Numbers follow YAML 1.2 (`1e-5` is a number, `no` is a word), and a scalar's
+written text is kept, because `77.32%`, `'0.875'` and `1.0e-05` are how somebody published a figure.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ MAX_DEPTH = 60
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_CONSTANTS: dict[str, Any] = {"": None, "~": None}
-_CONSTANTS |= {form: None for form in ("null", "Null", "NULL")}
-_CONSTANTS |= {form: True for form in ("true", "True", "TRUE")}
-_CONSTANTS |= {form: False for form in ("false", "False", "FALSE")}
-_CONSTANTS |= {form: math.inf for form in (".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF")}
-_CONSTANTS |= {form: -math.inf for form in ("-.inf", "-.Inf", "-.INF")}
-_CONSTANTS |= {form: math.nan for form in (".nan", ".NaN", ".NAN")}
+_WORDS: dict[Any, str] = {
+    None: " ~ null Null NULL",
+    True: "true True TRUE",
+    False: "false False FALSE",
+    math.inf: ".inf .Inf .INF +.inf +.Inf +.INF",
+    -math.inf: "-.inf -.Inf -.INF",
+    math.nan: ".nan .NaN .NAN",
+}
+_CONSTANTS = {word: value for value, words in _WORDS.items() for word in words.split(" ")}
 _CORE = "tag:yaml.org,2002:"
 _TAGS = {_CORE + kind for kind in ("str", "int", "float", "bool", "null", "map", "seq")}
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
@@ -44,7 +46,7 @@ _COMMENT = re.compile(r"<!--\s*\r?\n?\s*[Tt]ype:\s*['\"]?model-index\b")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A position in a file, both counted from 1; line 0 means the whole of it (or a command line)."""
+    """A position in a file, counted from 1; line 0 is the whole file, or a command line."""
 
     file: str
     line: int = 0
@@ -153,7 +155,7 @@ def read(path: Path, shown: str | None = None) -> Document:
 
 
 def model_index_comment(text: str, shown: str = "<text>") -> str:
-    """The model-index comment of a Markdown page, all else blanked so that lines and columns stay right.
+    """The model-index comment of a Markdown page, at the lines and columns it has there.
 
     Comments inside code fences are examples, not data.
 
@@ -193,7 +195,8 @@ def parse(text: str, shown: str = "<text>", page: str = "") -> Document:
     """Turn YAML text into a `Document`; `page` is the whole text that it was cut from, if it was.
 
     Raises:
-        BadFile: syntax, a key given twice, a forbidden tag, or nesting and aliases beyond any real file.
+        BadFile: syntax, a key given twice, a forbidden tag, or nesting and aliases beyond any real
+            file.
     """
     if bad := _UNPRINTABLE.search(text):
         line = text.count("\n", 0, bad.start()) + 1
@@ -316,7 +319,7 @@ class _Builder:
         return result
 
     def scalar(self, node: _Node, path: KeyPath) -> Any:
-        if node.quoted and node.tag in (None, _CORE + "str") or node.tag == _CORE + "str":
+        if (node.quoted and node.tag in (None, _CORE + "str")) or node.tag == _CORE + "str":
             return node.value
         if node.value in _CONSTANTS:
             return _CONSTANTS[node.value]

@@ -1,4 +1,4 @@
-"""Mistakes that the person at the keyboard can mend. They are shown as a line, never as a traceback."""
+"""Mistakes that the person at the keyboard can mend: shown as a line, never as a traceback."""
 
 from __future__ import annotations
 

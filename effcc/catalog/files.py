@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 
 def write(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step: a crash or a full disk leaves the old file or none, never half."""
+    """Replace `path` by `text` in one step; a crash or a full disk leaves the old file whole."""
     with _temporary(path, text) as temporary:
         os.replace(temporary, path)
 
@@ -25,7 +26,7 @@ def create(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _temporary(path: Path, text: str):  # noqa: ANN202 (a generator of one path)
+def _temporary(path: Path, text: str) -> Generator[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

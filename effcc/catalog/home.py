@@ -56,8 +56,9 @@ class Home:
 def find(start: Path | None = None) -> Home:
     """The project around `start` (default: the working directory).
 
-    Looked for in this order: the environment variable `EFFCC_HOME`, the nearest folder upwards that holds
-    `registry/` and `model-index/`, the checkout this package was installed from, the copy in the package.
+    Looked for in this order: the environment variable `EFFCC_HOME`, the nearest folder upwards that
+    holds `registry/` and `model-index/`, the checkout this package was installed from, the copy in
+    the package.
 
     Raises:
         UsageError: none of them exists.

@@ -1,4 +1,4 @@
-"""Which code a configuration may name. Config files are data: what is not listed here is never imported."""
+"""Which code a configuration may name: what is not listed here is never imported."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _CLASSES = ("logger", "callbacks", "profiler", "strategy", "plugins", "accelerat
 def forbidden(trainer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Import paths in Trainer arguments that are not allowed: (`trainer.<argument>`, path).
 
-    Inside a class's arguments every dotted name counts, because an argument may be a callable that is
-    imported by name.
+    Inside a class's arguments every dotted name counts, because an argument may be a callable that
+    is imported by name.
     """
     for key, value in trainer.items():
         for text in _texts(value):

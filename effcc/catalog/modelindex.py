@@ -1,7 +1,7 @@
-"""What others publish about models: the Papers-with-Code model-index, as frozen claims, and back to text.
+"""What others publish about models: a model-index as frozen claims, and back to text.
 
-A claim is somebody's word. Its figures keep their written form and precision and the line they stand on;
-nothing here decides whether they are true. The format is documented at
+A claim is somebody's word. Its figures keep their written form and precision and the line they
+stand on; nothing here decides whether they are true. The format is documented at
 https://github.com/paperswithcode/model-index.
 """
 
@@ -37,7 +37,7 @@ class Fact:
 
     @property
     def number(self) -> float | None:
-        """The value in plain units (percent as a fraction, `13.3M` as 13300000), None if it is no number."""
+        """The value in plain units: percent as a fraction, `13.3M` as 13300000; None for words."""
         match = _NUMBER.fullmatch(self.text)
         return float(Decimal(match[1]) * _SCALE[match[2]]) if match else None
 
@@ -104,6 +104,11 @@ class Claim:
     results: tuple[Result, ...]
     place: Place = field(compare=False)
     bibtex: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def cited(self) -> Paper | None:
+        """The paper of the model, or of its collection."""
+        return self.paper or (self.collection.paper if self.collection else None)
 
 
 def load(folder: Path, root: Path) -> dict[str, Claim]:
@@ -289,10 +294,8 @@ def _shown(path: Path, root: Path) -> str:
 
 
 def _imported(pattern: str, path: Path, root: Path, document: Document, key: KeyPath) -> list[Path]:
-    if (
-        Path(pattern).is_absolute()
-        or ".." in Path(pattern).parts
-        and not _inside(path.parent / pattern, root)
+    if Path(pattern).is_absolute() or (
+        ".." in Path(pattern).parts and not _inside(path.parent / pattern, root)
     ):
         raise BadFile(document.problem(key, f"{pattern!r} leaves {root}; imports may not"))
     files = sorted(path.parent.glob(pattern))
@@ -326,7 +329,8 @@ def _represent_fact(dumper: _Dumper, fact: Fact) -> yaml.Node:
     if isinstance(fact.data, str):
         return _represent_text(dumper, fact.data)
     if isinstance(fact.data, int | float) and not isinstance(fact.data, bool):
-        # YAML 1.1 would print `1e-5` with a tag; naming the tag that it resolves to itself prints it plain.
+        # YAML 1.1 would print `1e-5` with a tag; naming the tag that it resolves to itself prints
+        # it plain.
         return dumper.represent_scalar(
             dumper.resolve(yaml.ScalarNode, fact.text, (True, False)), fact.text
         )

@@ -1,4 +1,4 @@
-"""What we build: a registry file over the model-index entry it names, resolved into a frozen `Spec`.
+"""What we build: a registry file over the entry it names, resolved into a frozen `Spec`.
 
 Values come in layers, each written over the ones before it, and every value keeps its origin:
 
@@ -358,7 +358,7 @@ class _Resolution:
             elif setting in self.origins:
                 value = self.origins[setting].value
                 values[key] = tuple(value) if isinstance(value, list) else value
-            if key not in values or key == "stages" and not values[key]:
+            if key not in values or (key == "stages" and not values[key]):
                 message = "is not set here, in what this file extends, or by its entry; add it"
                 self.problems.append(Problem(Place(self.variant.file), setting, message))
         return kind(**values) if len(values) == len(kind.__dataclass_fields__) else None
@@ -367,7 +367,7 @@ class _Resolution:
         """Rules between values, which a schema cannot state."""
         for number, stage in enumerate(network.stages):
             if stage.conditional and stage.expand == 1:
-                message = f"stage {number} is conditional and expands by 1; CondConv needs an expansion above 1"
+                message = f"stage {number} is conditional; that needs `expand` above 1"
                 self.wrong("network.stages", message)
         for setting, (low, high) in (
             ("crop_area", augment.crop_area),

@@ -18,7 +18,7 @@ _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A measured value; an accuracy also has its counts and the 95 % interval they allow (fractions)."""
+    """A measured value; an accuracy (a fraction) also has its counts and their 95 % interval."""
 
     value: float
     correct: int | None = None
@@ -124,7 +124,7 @@ def _load(path: Path, home: Home, variant: str) -> Record:
         )
     for name, metric in data["metrics"].items():
         if "n" in metric and accuracy(metric["correct"], metric["n"]) != Metric(**metric):
-            message = "value and interval do not follow from correct and n; a record is not edited by hand"
+            message = "value or interval do not follow from correct and n; restore the record"
             raise BadFile(document.problem(("metrics", name), message))
     del data["schema"]
     data["dataset"] = Dataset(**data["dataset"])

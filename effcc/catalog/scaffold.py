@@ -1,4 +1,4 @@
-"""The two files of a new variant, begun from another's: valid as written, with comments where to say more."""
+"""The two files of a new variant, begun from another's and valid as written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from effcc.catalog import files, modelindex, registry
+from effcc.catalog import files, modelindex, registry, verify
 from effcc.catalog.document import Document, read
 from effcc.catalog.errors import UsageError
 from effcc.catalog.home import Home
@@ -24,18 +24,19 @@ Say here, in a paragraph or two, what this variant is and why it exists.
 
 {bibtex}
 
-<!-- What is claimed of the variant. Facts that follow the recipe were taken over from {base}; change what differs.
-     Once there are weights: add `Weights:` and `Results:`, and `Parameters:` and `FLOPs:` under Metadata;
-     `effcc check` compares the last two with the code. -->
+<!-- What is claimed of the variant. Facts that follow the recipe were taken over from {base};
+change what differs.
+     Once there are weights: add `Weights:` and `Results:`, and `Parameters:` and `FLOPs:` under
+     Metadata; `effcc check` compares the last two with the code. -->
 
 <!--
 {data}-->
 """
 
 _REGISTRY_HEAD = """\
-# yaml-language-server: $schema=../effcc/catalog/schemas/registry.schema.json
-# Begun from {base}.yaml. State what model-index/{name}.md does not: the network and the rest of the recipe.
-# Change what makes this variant another one (experts, width, depth, stages), then: effcc check
+# yaml-language-server: $schema=../effcc/catalog/schemas/registry.schema.json # Begun from
+{base}.yaml. State what model-index/{name}.md does not: the network and the rest of the recipe. #
+Change what makes this variant another one (experts, width, depth, stages), then: effcc check
 """
 
 
@@ -83,7 +84,8 @@ def _registry_text(name: str, base: str, original: Document) -> str:
         else:
             lines.append(line)
     if (disputes := original.marks.get(("disputes",))) is not None:
-        # What the base disputes are its own claims. They are a block of lines, indented under the key.
+        # What the base disputes are its own claims. They are a block of lines, indented under the
+        # key.
         first = disputes.key.line - 1
         last = next(
             (i for i in range(first + 1, len(lines)) if re.match(r"\S", lines[i])), len(lines)
@@ -98,12 +100,14 @@ def _page_text(name: str, base: str, claim: Claim) -> str:
         claim,
         name=name,
         collection=None,
-        paper=claim.paper or (claim.collection.paper if claim.collection else None),
+        paper=claim.cited,
         metadata={key: fact for key, fact in claim.metadata.items() if key not in _EARNED},
         code=None,
         weights=None,
         readme=None,
         results=(),
     )
-    bibtex = "\n\n".join(f"```BibTeX\n{entry}\n```" for entry in claim.bibtex[-1:])
+    title = (claim.cited.title if claim.cited else None) or ""
+    cited = [entry for entry in claim.bibtex if verify.same_title(entry, title)] or claim.bibtex
+    bibtex = "\n\n".join(f"```BibTeX\n{entry}\n```" for entry in cited)
     return _PAGE.format(name=name, base=base, bibtex=bibtex, data=modelindex.dump([begun]))

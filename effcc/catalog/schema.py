@@ -1,8 +1,8 @@
 """JSON Schema failures as problems with a place and a mend.
 
 The schemas in `schemas/` say what a file may hold. Two keywords of our own help the messages:
-`x-expected` puts a pattern or a choice into words, `x-near-misses` reports keys that are almost a known
-one where unknown keys are otherwise welcome.
+`x-expected` puts a pattern or a choice into words, `x-near-misses` reports keys that are almost a
+known one where unknown keys are otherwise welcome.
 """
 
 from __future__ import annotations
@@ -75,10 +75,11 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
                 path, f"expected {' or '.join(_KINDS[k] for k in kinds)}, found {_show(value)}"
             )
         case "enum":
-            words = ", ".join(str(choice) for choice in rule)
+            words = ", ".join("nothing" if choice is None else str(choice) for choice in rule)
+            hint = closest(str(value), map(str, rule))
             yield document.problem(
                 path,
-                f"expected one of {words}, found {_show(value)}{closest(str(value), map(str, rule))}",
+                f"expected one of {words}, found {_show(value)}{hint}",
             )
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             words = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
@@ -96,7 +97,8 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
 def _near_misses(
     document: Document, name: str, schema: Any, data: Any, path: KeyPath
 ) -> Iterator[Problem]:
-    # Our schemas nest by properties, items and references into their own $defs: nothing more to walk.
+    # Our schemas nest by properties, items and references into their own $defs: nothing more to
+    # walk.
     if reference := (schema or {}).get("$ref"):
         schema = load(name)["$defs"][reference.rpartition("/")[2]]
     if isinstance(data, list):

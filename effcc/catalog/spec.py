@@ -19,7 +19,8 @@ from typing import Any
 class Stage:
     """A row of the stage table: blocks that share kernel size, expansion and width.
 
-    Only the first of the `repeats` blocks uses `stride`. `out` is in channels, before width scaling.
+    Only the first of the `repeats` blocks uses `stride`. `out` is in channels, before width
+    scaling.
     """
 
     repeats: int
@@ -32,7 +33,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The architecture, in the terms of EfficientNet (arXiv:1905.11946) and CondConv (arXiv:1904.04971)."""
+    """The architecture, as EfficientNet (arXiv:1905.11946) and CondConv (1904.04971) name it."""
 
     stem: int
     stages: tuple[Stage, ...]
@@ -51,7 +52,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a picture becomes the network's input. `mean` and `std` are on the 0..1 scale, per channel."""
+    """How a picture becomes the network's input. `mean` and `std` are per channel, from 0 to 1."""
 
     image_size: int
     crop_pct: float
@@ -71,7 +72,7 @@ class Augment:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides how weights change. `lr` is the rate for `batch_size` images a step."""
+    """Everything that decides how weights change. `lr` is for `batch_size` images a step."""
 
     epochs: int
     batch_size: int
@@ -97,7 +98,7 @@ class Data:
     source: str
     root: str | None
     batch_size: int | None
-    workers: int
+    workers: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,10 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the settings that decide a result, as 64 hex digits: equal digests are comparable runs.
+        """SHA-256 of the settings that decide a result: equal digests are comparable runs.
 
-        Left out are the seed, the number of classes (the data's), and where and by how many processes
-        the data is read.
+        Left out are the seed, the number of classes (the data's), and where and by how many
+        processes the data is read.
         """
         settings = self.settings()
         del (
@@ -187,7 +188,7 @@ class Spec:
 
 
 def architecture(network: Network) -> dict[str, Any]:
-    """The settings of a network that its weights depend on, as plain data; the classes' number apart."""
+    """What a network's weights depend on, as plain data; the number of classes apart."""
     free = ("num_classes", "dropout", "drop_path", "bn_momentum")
     return {
         key: value
@@ -222,7 +223,7 @@ class Block:
 
 
 def layout(network: Network) -> tuple[Block, ...]:
-    """Expand the stage table into blocks: what the network is built from and its cost counted on."""
+    """Expand the stage table into blocks: what is built, and what its cost is counted on."""
     repeats = [math.ceil(stage.repeats * network.depth) for stage in network.stages]
     channels = scale_width(network.stem, network.width)
     blocks: list[Block] = []
@@ -250,7 +251,7 @@ def layout(network: Network) -> tuple[Block, ...]:
 
 
 def scale_width(channels: int, width: float, divisor: int = 8) -> int:
-    """Scale a channel count and round to a multiple of `divisor`, never below 90 % of the exact value."""
+    """Scale a channel count to a multiple of `divisor`, never below 90 % of the exact value."""
     if width == 1.0:
         return channels
     exact = channels * width

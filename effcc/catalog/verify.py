@@ -1,7 +1,8 @@
 """What an entry claims beside what the code computes: the heart of a card that cannot lie.
 
-A disagreement is either an error or disputed: acknowledged in the registry with a reason that the card
-prints. A dispute of something that agrees is an error too, so that reasons do not outlive their cause.
+A disagreement is either an error or disputed: acknowledged in the registry with a reason that the
+card prints. A dispute of something that agrees is an error too, so that reasons do not outlive
+their cause.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from effcc.catalog.spec import Spec
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One claimed figure beside the computed one, both as text; `reason` is the registry's dispute."""
+    """A claimed figure beside the computed one, as text; `reason` is the registry's dispute."""
 
     key: str
     claimed: str
@@ -46,7 +47,7 @@ def problems(entries: Iterable[Entry]) -> list[Problem]:
     for entry in entries:
         for row in compare(entry.claim, entry.spec):
             if not row.agrees and not row.reason:
-                message = f"claims {row.claimed}, computed {row.computed}; correct it or add disputes.{row.key}"
+                message = f"claims {row.claimed}, computed {row.computed}; mend it or dispute it"
                 found.add(Problem(row.place, row.key, message))
             elif row.reason and row.agrees:
                 agreeing.setdefault((row.key, row.reason), []).append(row)
@@ -83,18 +84,20 @@ def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, st
         # A checkpoint file is its tensors and a name and header for each.
         agrees = 0 <= (fact.number or 0) - cost.state_bytes <= 400 * cost.tensors
         yield row("File Size", f"{cost.state_bytes:,} bytes of tensors, plus headers", agrees)
-    titles = [title for bibtex in claim.bibtex[:1] if (title := bibtex_field(bibtex, "title"))]
-    paper = claim.paper or (claim.collection.paper if claim.collection else None)
-    if titles and paper and paper.title:
-        agrees = _plain(titles[0]) == _plain(paper.title)
-        yield (
-            "Citation",
-            f"“{titles[0]}” (BibTeX)",
-            f"“{paper.title}” (Paper)",
-            agrees,
-            "",
-            claim.place,
-        )
+    title = claim.cited.title if claim.cited else None
+    if title and claim.bibtex:
+        bibtex, agrees = claim.bibtex[0], same_title(claim.bibtex[0], title)
+        claimed = f"“{bibtex_field(bibtex, 'title')}” in its BibTeX"
+        yield "Citation", claimed, f"“{title}” as its Paper", agrees, "", claim.place
+
+
+def same_title(bibtex: str, title: str) -> bool:
+    """Whether a BibTeX entry is of the paper with this title; case and punctuation do not count."""
+
+    def plain(text: str) -> str:
+        return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+    return plain(bibtex_field(bibtex, "title") or "") == plain(title)
 
 
 def bibtex_field(bibtex: str, name: str) -> str | None:
@@ -108,7 +111,3 @@ def bibtex_field(bibtex: str, name: str) -> str | None:
 def _number(claim: Claim, key: str) -> Fact | None:
     fact = claim.metadata.get(key)
     return fact if fact and fact.number is not None else None
-
-
-def _plain(title: str) -> str:
-    return "".join(letter for letter in title.casefold() if letter.isalnum())

@@ -1,8 +1,8 @@
-"""Conditionally parameterised convolution: every sample is convolved with its own mix of expert kernels.
+"""Conditionally parameterised convolution: every sample has its own mix of expert kernels.
 
 The definition is `condconv_loop`, eight lines that can be read against the paper (arXiv:1904.04971,
-section 3): kernel(sample) = sum over experts of routing[sample, expert] * kernel[expert]. It is slow.
-`condconv` computes the same thing by whichever rearrangement suits the shape:
+section 3): kernel(sample) = sum over experts of routing[sample, expert] * kernel[expert]. It is
+slow. `condconv` computes the same thing by whichever rearrangement suits the shape:
 
 - pointwise, small maps: convolve with all experts in one matrix product, then mix the *outputs*.
   No kernel per sample exists, forward or backward.
@@ -21,15 +21,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Moving one float to memory and back costs about as much as this many multiply-accumulates. It decides
-# where mixing kernels (memory) beats convolving with every expert (arithmetic); only speed depends on it.
+# Moving one float to memory and back costs about as much as this many multiply-accumulates. It
+# decides where mixing kernels (memory) beats convolving with every expert (arithmetic); only speed
+# depends on it.
 MACS_PER_FLOAT_MOVED = 40
-# A depthwise kernel becomes a matrix when it has at most this many entries (pixels out * pixels in).
+# A depthwise kernel becomes a matrix when it has at most this many entries (pixels out * pixels
+# in).
 SMALL_MAP = 64
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros (before, after) that make the output ceil(size / stride) long, as TensorFlow's SAME does.
+    """Zeros (before, after) for an output of ceil(size / stride), as TensorFlow's SAME does.
 
     On strided layers the odd zero goes after, which a symmetric padding cannot express.
     """
@@ -43,7 +45,7 @@ def pads(x: Tensor, kernel: int, stride: int, padding: str) -> tuple[int, int, i
     `padding` is `same` for TensorFlow's rule, or `symmetric` for kernel // 2 on every side.
     """
     if padding == "symmetric":
-        return (kernel // 2,) * 4
+        return kernel // 2, kernel // 2, kernel // 2, kernel // 2
     height, width = x.shape[-2:]
     return (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
 
@@ -76,7 +78,7 @@ def condconv_loop(
     kernels = weight.view(len(weight), -1, x.shape[1] // groups, kernel, kernel)
     outputs = []
     for image, weights in zip(padded, routing, strict=True):
-        mixed = sum(w * expert for w, expert in zip(weights, kernels, strict=True))
+        mixed = torch.stack([w * k for w, k in zip(weights, kernels, strict=True)]).sum(0)
         outputs.append(F.conv2d(image[None], mixed, stride=stride, groups=groups))
     return torch.cat(outputs)
 
@@ -146,8 +148,8 @@ def taps_to_pairs(
 ) -> Tensor:
     """Which input pixel each tap of a one-dimensional kernel reads for each output: ones and zeros.
 
-    Multiplying a kernel by it gives the convolution as a small matrix. Taps that only ever meet padding
-    have empty rows: a 5x5 kernel on a 1x1 map is its centre.
+    Multiplying a kernel by it gives the convolution as a small matrix. Taps that only ever meet
+    padding have empty rows: a 5x5 kernel on a 1x1 map is its centre.
 
     Returns:
         (kernel, outputs, size), of the dtype and device of `like`.
@@ -159,7 +161,7 @@ def taps_to_pairs(
 
 
 class CondConv2d(nn.Module):
-    """A convolution with `experts` kernels, mixed for each sample by the routing weights it is given.
+    """A convolution with `experts` kernels, mixed for each sample by the routing it is given.
 
     The weight is stored flat, (experts, out * in / groups * kernel * kernel): published checkpoints
     depend on that shape.

@@ -28,20 +28,21 @@ class Conv2d(nn.Conv2d):
         groups: int = 1,
         padding: str = "same",
     ) -> None:
-        # At stride 1 with an odd kernel both rules pad evenly, and the library does it without a copy.
+        # At stride 1 with an odd kernel both rules pad evenly, and the library does it without a
+        # copy.
         even = kernel // 2 if stride == 1 or padding == "symmetric" else 0
         super().__init__(in_channels, out_channels, kernel, stride, even, groups=groups, bias=False)
         self.asymmetric = stride > 1 and padding == "same"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x (batch, in, height, width)."""
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve a batch (batch, in, height, width)."""
         if self.asymmetric:
-            x = F.pad(x, pads(x, self.kernel_size[0], self.stride[0], "same"))
-        return super().forward(x)
+            input = F.pad(input, pads(input, self.kernel_size[0], self.stride[0], "same"))
+        return super().forward(input)
 
 
 class SqueezeExcite(nn.Module):
-    """Channel gates from the global average (arXiv:1709.01507); the squeeze is sized by the block's input."""
+    """Channel gates from the global average (arXiv:1709.01507)."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -50,7 +51,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate x (batch, channels, height, width)."""
-        # On a 1x1 map a convolution is a matrix product; asking for that one is several times faster.
+        # On a 1x1 map a convolution is a matrix product; asking for that one is several times
+        # faster.
         squeezed = F.silu(
             F.linear(x.mean((2, 3)), self.conv_reduce.weight.flatten(1), self.conv_reduce.bias)
         )
@@ -84,10 +86,10 @@ class DepthwiseSeparable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, depthwise, gates, project (MBConv, arXiv:1801.04381); with experts, its three convs are conditional.
+    """Expand, depthwise, gates, project (MBConv, arXiv:1801.04381), conditional if it has experts.
 
-    One routing serves the three: sigmoid(linear(global average of the block's input)). There is no
-    softmax, so experts do not compete.
+    One routing serves all three convolutions: sigmoid(linear(global average of the block's input)).
+    There is no softmax, so experts do not compete.
     """
 
     def __init__(self, block: Block, network: Network) -> None:
@@ -127,7 +129,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """The whole network: images (batch, 3, height, width), normalised, to logits (batch, num_classes)."""
+    """Normalised images (batch, 3, height, width) to logits (batch, num_classes)."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -178,7 +180,7 @@ def build(
 def initialise(
     model: EfficientNet, classifier_init: float = 1.0, residual_gamma: float = 1.0
 ) -> None:
-    """Draw fresh weights as the authors' TensorFlow code does (tensorflow/tpu, efficientnet_model.py).
+    """Draw fresh weights as the authors do (tensorflow/tpu, efficientnet_model.py).
 
     Convolutions and each expert: N(0, sqrt(2 / (k * k * out))), out counted as 1 when depthwise.
     Classifier: U(+-classifier_init / sqrt(classes)). Routing: Glorot uniform. Biases 0.
@@ -206,7 +208,7 @@ def initialise(
 
 
 def batch_norm(channels: int, network: Network) -> nn.BatchNorm2d:
-    """Batch normalisation with TensorFlow's momentum turned into torch's: 0.99 there is 0.01 here."""
+    """Batch norm; TensorFlow's momentum is turned into torch's: 0.99 there is 0.01 here."""
     return nn.BatchNorm2d(channels, eps=network.bn_eps, momentum=1 - network.bn_momentum)
 
 

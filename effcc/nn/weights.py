@@ -1,4 +1,4 @@
-"""Checkpoints in: ours with their settings, or a bare state dict as timm publishes it. Never runs code."""
+"""Checkpoints in, ours or a bare state dict as timm publishes it, without running any code."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
             if key in written and written[key] != value:
                 name = f" of {checkpoint.variant}" if checkpoint.variant else ""
                 raise BadCheckpoint(
-                    f"{checkpoint.path}: a checkpoint{name}, whose network.{key} is {_short(written[key])}; "
-                    f"this variant's is {_short(value)}"
+                    f"{checkpoint.path}: a checkpoint{name}, with network.{key} "
+                    f"{_short(written[key])}; this variant's is {_short(value)}"
                 )
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
     for name in (*wanted, *found):
         if wanted.get(name) != found.get(name):
             if name.startswith("classifier") and name in wanted and name in found:
-                message = f"has {found[name][0]} classes, this run has {wanted[name][0]}; name the data it was made for"
+                message = f"has {found[name][0]} classes, this run {wanted[name][0]}; name its data"
             elif name in wanted and name in found:
                 message = f"{name} has shape {found[name]}, this variant's has {wanted[name]}"
             else:

@@ -1,0 +1,1 @@
+"""Cards and the site, from the catalog. No torch."""

@@ -40,7 +40,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A row of the recipe: the documented value, the profile's where it differs, and their origins."""
+    """A row of the recipe: the documented value, and the profile's where it differs."""
 
     name: str
     documented: str
@@ -143,7 +143,9 @@ def render(card: Card) -> str:
     described = ""
     if curve:
         ends = curve.record.curve[-1].get("val_top1", 0)
-        described = f"Learning curve of run {curve.record.id}; validation top-1 ends at {100 * ends:.1f} percent"
+        described = (
+            f"Learning curve of {curve.record.id}; validation top-1 ends at {100 * ends:.1f} %"
+        )
     return _template("card.md.j2").render(
         card=card,
         name=markdown.Markup(
@@ -245,18 +247,19 @@ def _template(name: str) -> Any:
     environment = Environment(
         loader=PackageLoader("effcc.report"),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 (finalize escapes, for Markdown as well as HTML)
+        autoescape=False,
         finalize=markdown.escape,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(
-        code=markdown.code, link=markdown.link, fence=markdown.fence, mark=markdown.mark
-    )
-    environment.globals["page_link"] = lambda name: markdown.Markup(
-        f"[{markdown.escape(name)}]({name}.md)"
-    )
+    environment.globals |= {  # pyright: ignore[reportAttributeAccessIssue]  (typed as Jinja's own)
+        "code": markdown.code,
+        "link": markdown.link,
+        "fence": markdown.fence,
+        "mark": markdown.mark,
+        "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
+    }
     environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
     environment.filters["grouped"] = lambda value: f"{value:,}"
     return environment.get_template(name)

@@ -38,8 +38,8 @@ def learning_curve(points: Sequence[Mapping[str, float]], described: str) -> str
     )
     width = len(panels) * (_WIDTH + 20) - 20
     return (
-        f'<svg class="curve" viewBox="0 0 {width} {_HEIGHT}" role="img" aria-label="{escape(described)}" '
-        f'xmlns="http://www.w3.org/2000/svg">{drawn}</svg>'
+        f'<svg class="curve" viewBox="0 0 {width} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(described)}" xmlns="http://www.w3.org/2000/svg">{drawn}</svg>'
     )
 
 
@@ -58,30 +58,29 @@ def _panel(epochs: Sequence[float], lines: Mapping[str, Sequence[float]], offset
     def y(value: float) -> float:
         return base - (base - _TOP) * (value - low) / (high - low)
 
+    left = offset + _LEFT
+    middle = (left + right) / 2
     parts: list[str] = []
     for tick in range(round((high - low) / step) + 1):
         value = low + tick * step
-        parts.append(f'<path class="grid" d="M{offset + _LEFT:.1f} {y(value):.1f}H{right:.1f}"/>')
-        parts.append(
-            f'<text x="{offset + _LEFT - 6:.1f}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
-        )
-    for epoch in (epochs[0], epochs[-1]):
-        parts.append(
-            f'<text x="{x(epoch):.1f}" y="{base + 16}" text-anchor="middle">{epoch:g}</text>'
-        )
-    parts.append(
-        f'<text x="{(x(epochs[0]) + right) / 2:.1f}" y="{base + 30}" text-anchor="middle">epoch</text>'
-    )
+        parts.append(f'<path class="grid" d="M{left:.1f} {y(value):.1f}H{right:.1f}"/>')
+        parts.append(_text(left - 6, y(value) + 4, f"{value:g}", "end"))
+    parts += [
+        _text(x(epoch), base + 16, f"{epoch:g}", "middle") for epoch in (epochs[0], epochs[-1])
+    ]
+    parts.append(_text(middle, base + 30, "epoch", "middle"))
     for number, (label, line) in enumerate(lines.items()):
-        path = "L".join(
-            f"{x(epoch):.1f} {y(value):.1f}" for epoch, value in zip(epochs, line, strict=True)
-        )
+        points = zip(epochs, line, strict=True)
+        path = "L".join(f"{x(epoch):.1f} {y(value):.1f}" for epoch, value in points)
         parts.append(f'<path class="line line{number}" d="M{path}"/>')
-        start = offset + _LEFT + number * 120
-        parts.append(
-            f'<path class="line line{number}" d="M{start} 10h16"/><text x="{start + 21}" y="14">{escape(label)}</text>'
-        )
+        start = left + number * 120
+        parts.append(f'<path class="line line{number}" d="M{start:.1f} 10h16"/>')
+        parts.append(_text(start + 21, 14, label, "start"))
     return "".join(parts)
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _scale(low: float, high: float) -> tuple[float, float, float]:

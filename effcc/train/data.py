@@ -1,7 +1,7 @@
 """Images to batches: cropping and resizing on the processor, uint8 until they reach the device.
 
-Every random choice is drawn from (seed, epoch, index of the image), so neither the number of workers nor
-the batch size changes what an image looks like in an epoch.
+Every random choice is drawn from (seed, epoch, index of the image), so neither the number of
+workers nor the batch size changes what an image looks like in an epoch.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def for_training(
 ) -> Tensor:
     """A random crop of random area and aspect, resized, perhaps mirrored: uint8 (3, size, size).
 
-    The crop is Inception's (C. Szegedy et al., CVPR 2015, section 6) with edges between pixels allowed,
-    which matters on tiny images only.
+    The crop is Inception's (C. Szegedy et al., CVPR 2015, section 6) with edges between pixels
+    allowed, which matters on tiny images only.
     """
     box = crop_box(*image.size, augment, random)
     resized = image.resize((how.image_size, how.image_size), _FILTERS[how.interpolation], box=box)

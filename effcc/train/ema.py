@@ -1,8 +1,8 @@
 """The averaged weights that are evaluated, as the authors average them.
 
-Lightning's `WeightAveraging` saves, restores and swaps the two sets of weights. What differs here: the
-decay warms up as TensorFlow's does, the average starts from the initial weights, and a step is one call
-over all tensors instead of one per tensor.
+Lightning's `WeightAveraging` saves, restores and swaps the two sets of weights. What differs here:
+the decay warms up as TensorFlow's does, the average starts from the initial weights, and a step is
+one call over all tensors instead of one per tensor.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 class Ema(WeightAveraging):
     """Exponential moving average of weights and batch-norm statistics.
 
-    After optimiser step n (from 1) the average keeps min(decay, (1 + n) / (10 + n)) of itself, which is
-    tf.train.ExponentialMovingAverage with `num_updates`.
+    After optimiser step n (from 1) the average keeps min(decay, (1 + n) / (10 + n)) of itself,
+    which is tf.train.ExponentialMovingAverage with `num_updates`.
     """
 
     def __init__(self, decay: float) -> None:
@@ -34,7 +34,7 @@ class Ema(WeightAveraging):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Fold the weights in after each optimiser step (not each batch: gradients may accumulate)."""
+        """Fold the weights in after each optimiser step; gradients may accumulate over batches."""
         if trainer.global_step > self._latest_update_step:
             assert self._average_model is not None
             self._latest_update_step = trainer.global_step

@@ -1,7 +1,8 @@
 """Keep freed memory in the process.
 
-With glibc's defaults every activation above 128 KiB is mapped afresh and given back each step; the kernel
-then zeroes the same pages again and again, and a step on a CPU can take several times as long, at random.
+With glibc's defaults every activation above 128 KiB is mapped afresh and given back each step; the
+kernel then zeroes the same pages again and again, and a step on a CPU can take several times as
+long, at random.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ class CondConvModule(L.LightningModule):
     `classes` are the names of the outputs, kept in checkpoints for `predict`.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, spec: Spec, classes: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.spec, self.classes = spec, classes
@@ -32,7 +35,8 @@ class CondConvModule(L.LightningModule):
             spec.network,
             classifier_init=recipe.classifier_init,
             residual_gamma=recipe.residual_gamma,
-        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        )
+        self.model = self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         for name in ("mean", "std"):
             level = 255 * torch.tensor(getattr(spec.preprocessing, name)).view(1, 3, 1, 1)
             self.register_buffer(name, level, persistent=False)
@@ -50,7 +54,7 @@ class CondConvModule(L.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, classes) of uint8 images (batch, 3, size, size)."""
-        x = images.to(self.mean.dtype).sub_(self.mean).div_(self.std)
+        x = images.to(self.model.classifier.weight.dtype).sub_(self.mean).div_(self.std)
         return self.model(x.contiguous(memory_format=torch.channels_last))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -99,10 +103,10 @@ class CondConvModule(L.LightningModule):
 
     @property
     def peak_lr(self) -> float:
-        """The recipe's learning rate, scaled linearly to the effective batch (P. Goyal et al., 1706.02677)."""
+        """The recipe's rate, scaled to the effective batch (arXiv:1706.02677, section 2.1)."""
         return self.spec.recipe.lr * self.effective_batch_size / self.spec.recipe.batch_size
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """The authors' RMSProp and schedule."""
         recipe = self.spec.recipe
         optimizer = RMSpropTF(
@@ -123,7 +127,7 @@ class CondConvModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """A resumed run follows the settings it is given now: a checkpoint restores state, not choices."""
+        """A resumed run follows the settings it has now: checkpoints restore state, not choices."""
         recipe = self.spec.recipe
         for optimizer in self.trainer.optimizers:
             for group, decay in zip(

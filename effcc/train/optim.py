@@ -1,7 +1,7 @@
 """The optimiser and learning-rate schedule of the EfficientNet authors, which torch does not have.
 
-TensorFlow's RMSProp is another algorithm than torch's: epsilon stands inside the square root, the mean
-square starts at one, and the learning rate is multiplied into the momentum buffer.
+TensorFlow's RMSProp is another algorithm than torch's: epsilon stands inside the square root, the
+mean square starts at one, and the learning rate is multiplied into the momentum buffer.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from effcc.catalog.spec import Recipe
 class RMSpropTF(Optimizer):
     """RMSProp with TensorFlow's arithmetic (tf.train.RMSPropOptimizer), weight decay coupled.
 
-    A step is, with gradient g, mean square s (from 1) and momentum m (from 0):
-    g += weight_decay * w;  s += (1 - decay) * (g * g - s);  m = momentum * m + lr * g / sqrt(s + eps);  w -= m.
+    A step is, with gradient g, mean square s (from 1) and momentum m (from 0): g += weight_decay *
+    w;  s += (1 - decay) * (g * g - s);  m = momentum * m + lr * g / sqrt(s + eps);  w -= m.
 
     Args:
         params: tensors, or groups of them with their own settings.
@@ -71,9 +71,10 @@ class RMSpropTF(Optimizer):
                 self.state[w] = {"square": torch.ones_like(w), "momentum": torch.zeros_like(w)}
         squares = [self.state[w]["square"] for w in weights]
         momenta = [self.state[w]["momentum"] for w in weights]
-        gradients = [w.grad for w in weights]
+        gradients = [w.grad for w in weights if w.grad is not None]
         if group["weight_decay"]:
-            # The gradient is spent here, so it takes the decay in place: a copy would cost a model's size.
+            # The gradient is spent here, so it takes the decay in place: a copy would cost a
+            # model's size.
             torch._foreach_add_(gradients, weights, alpha=group["weight_decay"])
         torch._foreach_mul_(squares, group["decay"])
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
@@ -104,8 +105,8 @@ def _parts(tensors: list[Tensor], numbers: int = 2**17) -> Iterator[list[Tensor]
 class WarmupStaircase(LRScheduler):
     """Linear warm-up from zero, then `decay_rate` once every `decay_steps`, counted from step 0.
 
-    The saved state is the step alone. A resumed run follows the settings it is given now, not those of
-    the run that wrote the checkpoint.
+    The saved state is the step alone. A resumed run follows the settings it is given now, not those
+    of the run that wrote the checkpoint.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class WarmupStaircase(LRScheduler):
             return step / self.warmup_steps
         return self.decay_rate ** (step // self.decay_steps)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """The rate of each parameter group at the current step."""
         return [base * self.factor(self.last_epoch) for base in self.base_lrs]
 

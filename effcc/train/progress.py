@@ -1,4 +1,4 @@
-"""What a person sees while training: one bar for the whole run, or a line an epoch where nobody watches."""
+"""What a person sees while training: a bar for the run, or a line an epoch off a terminal."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ PACKAGES = ("effcc", "torch", "lightning", "torchmetrics", "numpy", "pillow", "s
 
 
 def git(root: Path) -> dict[str, Any]:
-    """The commit of the project's files and whether they differ from it; None for both outside git."""
+    """The project's commit and whether its files differ from it; None for both outside git."""
 
     def ask(*words: str) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""Where images come from. A source knows its classes and hands out the splits; nothing here is random.
+"""Where images come from: a source knows its classes and hands out splits; nothing is random.
 
 `SOURCES` maps the registry's names to the classes below: the whole extension point.
 """
@@ -36,7 +36,7 @@ class BadImage(MissingData):
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Images with labels. `fingerprint` is `sha256:` and 64 hex digits over what the split holds."""
+    """Images with labels; the fingerprint, `sha256:` and 64 hex digits, is of what they hold."""
 
     name: str
     items: tuple[tuple[Any, int], ...]  # (path or array, class index)
@@ -66,8 +66,8 @@ class Source(Protocol):
 class Digits:
     """1,797 handwritten digits of 8x8 grey levels, scanned for NIST and shipped with scikit-learn.
 
-    A subset of E. Alpaydin and C. Kaynak's "Optical Recognition of Handwritten Digits" (UCI, 1998). The
-    split is fixed by a shuffle of its own: 360 test, 180 validation, 1,257 training images.
+    A subset of E. Alpaydin and C. Kaynak's "Optical Recognition of Handwritten Digits" (UCI, 1998).
+    The split is fixed by a shuffle of its own: 360 test, 180 validation, 1,257 training images.
     """
 
     name = "digits"
@@ -77,7 +77,7 @@ class Digits:
     def __init__(self, data: Data) -> None:
         from sklearn.datasets import load_digits  # half a second, and only this source needs it
 
-        bundle = load_digits()
+        bundle: Any = load_digits()
         order = np.random.RandomState(1797).permutation(len(bundle.target))
         levels = np.round(bundle.images * (255 / 16)).astype(np.uint8)
         bounds = {"test": order[:360], "val": order[360:540], "train": order[540:]}
@@ -100,8 +100,9 @@ class Digits:
 class Folder:
     """A folder with train/ and val/ (and test/ if there is one), each with a folder per class.
 
-    Without test/ the validation images are also the test images, and records name that split `val`. The
-    fingerprint covers relative paths and sizes, not contents: reading a million files would take an hour.
+    Without test/ the validation images are also the test images, and records name that split `val`.
+    The fingerprint covers relative paths and sizes, not contents: reading a million files would
+    take an hour.
     """
 
     name = "folder"
@@ -110,7 +111,8 @@ class Folder:
         self.root = Path(data.root or "").expanduser()
         if not self.root.is_dir():
             raise MissingData(
-                f"no folder {self.root.absolute()}; name the folder that holds train/ and val/ with --data.root"
+                f"no folder {self.root.absolute()}; "
+                "name the folder that holds train/ and val/ with --data.root"
             )
         self.title = f"images of {self.root.name}"
         first = next((self._folder(s) for s in ("train", "val") if self._folder(s)), None)
@@ -131,9 +133,8 @@ class Folder:
         """The images of `train`, `val` or `test`."""
         folder = self._folder(name)
         if folder is None:
-            raise MissingData(
-                f"{self.root.absolute()} has no {' or '.join(f'{n}/' for n in FOLDERS[name])} folder"
-            )
+            names = " or ".join(f"{n}/" for n in FOLDERS[name])
+            raise MissingData(f"{self.root.absolute()} has no {names} folder")
         label = {name: i for i, name in enumerate(self.classes)}
         items: list[tuple[Path, int]] = []
         for entry in sorted(folder.iterdir()):

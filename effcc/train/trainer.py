@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from effcc.catalog import imports
 from effcc.catalog.errors import UsageError
@@ -49,10 +50,10 @@ def build(
         }
     try:
         parsed = parser.parse_object({"trainer": defaults | dict(arguments)})
-        chosen = parser.instantiate_classes(parsed).trainer
+        chosen: Any = parser.instantiate_classes(parsed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise BadTrainer(_first_line(error)) from None
-    options = vars(chosen)
+    options = vars(chosen.trainer)
     own = options.pop("callbacks") or []
     quiet()
     try:
@@ -62,7 +63,7 @@ def build(
     except (
         TypeError,
         ValueError,
-        L.fabric.utilities.exceptions.MisconfigurationException,
+        MisconfigurationException,
     ) as error:
         raise BadTrainer(_first_line(error)) from None
 
@@ -73,7 +74,7 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for hint in (
         ".*does not have many workers.*",  # embedded digits need none, folders get one per core
-        ".*The number of training batches .* is smaller than the logging interval.*",  # figures are per epoch
+        ".*The number of training batches .* is smaller than the logging.*",  # ours are per epoch
         ".*Checkpoint directory .* exists and is not empty.*",  # the run's own log is already there
         ".*GPU available but not used.*",  # somebody typed --trainer.accelerator cpu
         # Lightning's own use of a torch name that moved; nothing in a project can change it.
