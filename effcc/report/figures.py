@@ -17,7 +17,7 @@ def learning_curve(points: Sequence[Mapping[str, float]], described: str) -> str
         described: what is shown, in a sentence, for readers who do not see it.
 
     Returns:
-        An `<svg>` element, or nothing when there are fewer than two epochs.
+        An `<svg>` element for each, or nothing when there are fewer than two epochs.
     """
     if len(points) < 2:
         return ""
@@ -32,21 +32,19 @@ def learning_curve(points: Sequence[Mapping[str, float]], described: str) -> str
         for name, label in (("train_loss", "training loss"), ("val_loss", "validation loss"))
         if all(name in point for point in points)
     }
-    panels = [panel for panel in (top1, losses) if panel]
-    drawn = "".join(
-        _panel(epochs, lines, number * (_WIDTH + 20)) for number, lines in enumerate(panels)
-    )
-    width = len(panels) * (_WIDTH + 20) - 20
-    return (
-        f'<svg class="curve" viewBox="0 0 {width} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(described)}" xmlns="http://www.w3.org/2000/svg">{drawn}</svg>'
+    return "".join(
+        f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(described)}: {escape(" and ".join(lines))}" '
+        f'xmlns="http://www.w3.org/2000/svg">{_panel(epochs, lines)}</svg>'
+        for lines in (top1, losses)
+        if lines
     )
 
 
-def _panel(epochs: Sequence[float], lines: Mapping[str, Sequence[float]], offset: float) -> str:
+def _panel(epochs: Sequence[float], lines: Mapping[str, Sequence[float]]) -> str:
     values = [value for line in lines.values() for value in line]
     low, high, step = _scale(min(values), max(values))
-    right, base = offset + _WIDTH - 8, _HEIGHT - _BOTTOM
+    left, right, base = _LEFT, _WIDTH - 8, _HEIGHT - _BOTTOM
 
     def x(epoch: float) -> float:
         return (
@@ -58,7 +56,6 @@ def _panel(epochs: Sequence[float], lines: Mapping[str, Sequence[float]], offset
     def y(value: float) -> float:
         return base - (base - _TOP) * (value - low) / (high - low)
 
-    left = offset + _LEFT
     middle = (left + right) / 2
     parts: list[str] = []
     for tick in range(round((high - low) / step) + 1):

@@ -71,7 +71,7 @@ class Digits:
     """
 
     name = "digits"
-    title = "handwritten digits (scikit-learn)"
+    title = "handwritten digits"
     classes = tuple("0123456789")
 
     def __init__(self, data: Data) -> None:
