@@ -47,11 +47,7 @@ def _panel(epochs: Sequence[float], lines: Mapping[str, Sequence[float]]) -> str
     left, right, base = _LEFT, _WIDTH - 8, _HEIGHT - _BOTTOM
 
     def x(epoch: float) -> float:
-        return (
-            offset
-            + _LEFT
-            + (right - offset - _LEFT) * (epoch - epochs[0]) / (epochs[-1] - epochs[0])
-        )
+        return left + (right - left) * (epoch - epochs[0]) / (epochs[-1] - epochs[0])
 
     def y(value: float) -> float:
         return base - (base - _TOP) * (value - low) / (high - low)
