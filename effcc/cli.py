@@ -19,7 +19,7 @@ from effcc.catalog import document, home, schema
 from effcc.catalog.document import BadFile, Place, Problem
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
-from effcc.catalog.spec import SECTIONS, Spec
+from effcc.catalog.spec import SECTIONS, Spec, settings_in_order
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -155,7 +155,9 @@ def show(args: argparse.Namespace) -> int:
     claims = modelindex.load(at.model_index, at.root)
     spec = registry.load(args.name, at, flags=args.flags, claims=claims)
     if args.resolved:
-        for key, origin in sorted(spec.origins.items(), key=lambda item: _section_order(item[0])):
+        ordered = [key for key in settings_in_order() if key in spec.origins]
+        for key in [*ordered, *(key for key in spec.origins if key not in ordered)]:
+            origin = spec.origins[key]
             was = (
                 f"  (overrides {_value(origin.overrides.value)} of {origin.overrides.place})"
                 if origin.overrides
@@ -511,11 +513,6 @@ def _settings_help() -> str:
                 )
     lines.append(f"  --trainer.{'*':<20} any argument of lightning.Trainer")
     return "\n".join(lines)
-
-
-def _section_order(key: str) -> int:
-    sections = [*SECTIONS, "trainer", "seed"]
-    return sections.index(key.partition(".")[0])
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
@@ -185,6 +185,18 @@ class Spec:
     def with_classes(self, num_classes: int) -> Spec:
         """The same variant with a classifier of `num_classes` outputs."""
         return replace(self, network=replace(self.network, num_classes=num_classes))
+
+
+def settings_in_order() -> list[str]:
+    """The dotted names of every setting of the sections, in reading order."""
+    names: list[str] = []
+    for section, kind in SECTIONS.items():
+        for field in fields(kind):
+            if field.name == "augment":
+                names += [f"{section}.augment.{part.name}" for part in fields(Augment)]
+            else:
+                names.append(f"{section}.{field.name}")
+    return names
 
 
 def architecture(network: Network) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim, Fact, Result
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Metric, Record
-from effcc.catalog.spec import Block, Origin, Spec, layout
+from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.report import figures, markdown
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
@@ -204,11 +204,10 @@ class _Digests:
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
-    for key, origin in spec.origins.items():
-        section = key.partition(".")[0]
-        if section not in ("recipe", "preprocessing") and key not in _NETWORK_RECIPE:
+    for key in settings_in_order():
+        if key.startswith("data.") or (key.startswith("network.") and key not in _NETWORK_RECIPE):
             continue
-        there = profile.origins[key]
+        origin, there = spec.origins[key], profile.origins[key]
         yield Setting(
             name=key,
             documented=_shown(origin.value),

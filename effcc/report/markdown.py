@@ -9,7 +9,11 @@ from markupsafe import Markup
 
 # What Markdown, HTML or a table could take for more than a letter: anywhere, and where a line
 # begins. An underscore inside a word is left alone, as Markdown itself does.
-_SPECIAL = re.compile(r'[&<>"`*\[\]|\\~${}]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+#=:!0-9]')
+_SPECIAL = re.compile(
+    r"""[&<>"`*\[\]|\\~${}] | (?<![A-Za-z0-9])_ | _(?![A-Za-z0-9])
+    | ^[#=:!] | ^[-+](?![0-9.]) | ^[0-9](?=[0-9]*[.)](\s|$))""",
+    re.VERBOSE,
+)
 _LINK = re.compile(r"https?://[^\s<>\"'()\[\]{}\\`|]+")
 
 
@@ -18,8 +22,6 @@ def escape(value: Any) -> Markup:
     if isinstance(value, Markup):
         return value
     text = " ".join(str(value).split())
-    if re.fullmatch(r"[0-9][0-9,.]*( ?%)?|-?[0-9.]+(e-?[0-9]+)?", text):
-        return Markup(text)  # a number begins no list
     return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
 
 
