@@ -268,8 +268,8 @@ def _evaluate(args: argparse.Namespace, split: str) -> int:
     from effcc.train import run
 
     spec, source = run.prepare(spec)
-    record = run.evaluate(spec, source, at, console, args.command, checkpoint, split)
-    if split == "val":
+    record = run.evaluate(spec, source, at, args.command, checkpoint, split)
+    if split == "val" and record:
         console.print(_figures(record), highlight=False)
         return 0
     return _conclude(record, at, console)
@@ -353,7 +353,7 @@ def _conclude(record: Any, at: Home, console: Console) -> int:
     from effcc.catalog import results
     from effcc.report import cards
 
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of the same run does this
+    if record is None:  # the first process of the run does this
         return 0
     path = results.save(record, at)
     cards.write(at)
@@ -396,7 +396,9 @@ def _print_config(spec: Spec) -> int:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(soft_wrap=True)
+    from effcc.train import process
+
+    return Console(soft_wrap=True, quiet=not process.is_first())
 
 
 def _flags(rest: list[str], args: argparse.Namespace) -> dict[str, Any]:
@@ -404,15 +406,15 @@ def _flags(rest: list[str], args: argparse.Namespace) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     if getattr(args, "seed", None) is not None:
         flags["seed"] = args.seed
-    queue = list(rest)
+    queue, settings = list(rest), settings_in_order()
     while queue:
         word = queue.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         takes_settings = args.verb in ("fit", "validate", "test", "predict", "show")
         if not word.startswith("--") or "." not in name or not takes_settings:
-            raise UsageError(
-                f"{args.verb}: {word!r} is not an option; effcc {args.verb} --help lists them"
-            )
+            hint = next((f"; did you mean --{s}?" for s in settings if s.endswith(f".{name}")), "")
+            hint = hint or f"; effcc {args.verb} --help lists them"
+            raise UsageError(f"{args.verb}: {word!r} is not an option{hint}")
         if not equals:
             if not queue or queue[0].startswith("--"):
                 raise UsageError(f"{args.verb}: --{name} needs a value")

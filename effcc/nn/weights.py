@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ class Checkpoint:
     variant: str = ""
     classes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    epochs: int = 0  # that were trained
 
 
 def read(path: Path) -> Checkpoint:
@@ -37,12 +39,14 @@ def read(path: Path) -> Checkpoint:
         BadCheckpoint: it is missing, cut short, or holds more than tensors and plain data.
     """
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Files from before torch 1.6, timm's among them, are no zip archives and cannot be mapped.
+        mapped = zipfile.is_zipfile(path)
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise BadCheckpoint(f"{path}: no such checkpoint") from None
     except pickle.UnpicklingError:
         raise BadCheckpoint(
-            f"{path}: holds more than weights; refused, because loading it could run code"
+            f"{path}: not a checkpoint of weights alone; refused, because loading it could run code"
         ) from None
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         reason = str(error).partition("\n")[0]
@@ -57,11 +61,12 @@ def read(path: Path) -> Checkpoint:
     }
     ours = data.get("effcc") or {}
     return Checkpoint(
-        path,
-        weights,
-        ours.get("variant", ""),
-        tuple(ours.get("classes", ())),
-        ours.get("settings", {}),
+        path=path,
+        weights=weights,
+        variant=ours.get("variant", ""),
+        classes=tuple(ours.get("classes", ())),
+        settings=ours.get("settings", {}),
+        epochs=data.get("epoch", -1) + 1,
     )
 
 

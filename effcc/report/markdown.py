@@ -10,7 +10,7 @@ from markupsafe import Markup
 # What Markdown, HTML or a table could take for more than a letter: anywhere, and where a line
 # begins. An underscore inside a word is left alone, as Markdown itself does.
 _SPECIAL = re.compile(
-    r"""[&<>"`*\[\]|\\~${}] | (?<![A-Za-z0-9])_ | _(?![A-Za-z0-9])
+    r"""[&<>`*\[\]|\\~${}] | (?<![A-Za-z0-9])_ | _(?![A-Za-z0-9])
     | ^[#=:!] | ^[-+](?![0-9.]) | ^[0-9](?=[0-9]*[.)](\s|$))""",
     re.VERBOSE,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +16,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from effcc.catalog import results
-from effcc.catalog.errors import UserError
+from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
 from effcc.catalog.spec import Spec
 from effcc.nn import weights
 from effcc.nn.weights import Checkpoint
-from effcc.train import memory, provenance, trainer
+from effcc.train import process, provenance, trainer
 from effcc.train.data import Files, ImageData
 from effcc.train.ema import Ema
 from effcc.train.module import CondConvModule
@@ -66,7 +68,7 @@ def fit(
     console: Console,
     command: str,
     checkpoint: Path | None = None,
-) -> Record:
+) -> Record | None:
     """Train, then measure the averaged weights on the test split.
 
     Args:
@@ -78,18 +80,23 @@ def fit(
         checkpoint: a run to continue, if any.
 
     Returns:
-        The record, not yet saved.
+        The record, not yet saved; None in all but the first of several processes.
 
     Raises:
         Interrupted: Ctrl-C; the last checkpoint is kept.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
     """
-    memory.keep()
+    process.keep_memory()
     L.seed_everything(spec.seed, workers=True, verbose=False)
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
-    if checkpoint:
-        saved = weights.read(checkpoint)
+    saved = weights.read(checkpoint) if checkpoint else None
+    if saved:
         weights.load(module.model, spec.network, saved)
+    arguments = {"max_epochs": spec.recipe.epochs} | dict(spec.trainer)
+    if saved and saved.epochs >= (arguments["max_epochs"] or math.inf):
+        raise UsageError(
+            f"{saved.path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
+        )
     run_id, folder = _new_folder(spec, "fit", home)
     curve = _Curve()
     keeper = ModelCheckpoint(
@@ -100,21 +107,22 @@ def fit(
         save_on_train_epoch_end=True,
     )
     averaging = [Ema(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
-    arguments = {"max_epochs": spec.recipe.epochs} | dict(spec.trainer)
-    t = trainer.build(arguments, [*averaging, RunProgress(console), curve, keeper], folder)
     started = time.monotonic()
     try:
+        t = trainer.build(arguments, [*averaging, RunProgress(console), curve, keeper], folder)
         t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:
+    except BaseException as error:
         last = folder / "last.ckpt"
-        kept = (
-            f"go on with --ckpt_path {home.shown(last)}"
-            if last.exists()
-            else "no checkpoint was due yet"
-        )
-        raise Interrupted(f"stopped in epoch {t.current_epoch + 1}; {kept}") from None
+        if not last.exists():  # nothing worth keeping: leave no empty run behind
+            shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, SystemExit):  # which is how Lightning ends on Ctrl-C
+            raise
+        kept = f"go on with --ckpt_path {home.shown(last)}" if last.exists() else "nothing was kept"
+        raise Interrupted(f"stopped in epoch {module.current_epoch + 1}; {kept}") from None
     seconds = time.monotonic() - started
-    metrics = _test(module, data, arguments, console)
+    metrics = _test(module, data, arguments)
+    if not process.is_first():
+        return None
     return _record(
         spec,
         source,
@@ -134,22 +142,23 @@ def evaluate(
     spec: Spec,
     source: Source,
     home: Home,
-    console: Console,
     command: str,
     checkpoint: Checkpoint,
     split: str = "test",
-) -> Record:
-    """Measure a checkpoint on the test or validation split; returns the record, not yet saved.
+) -> Record | None:
+    """Measure a checkpoint on the test or validation split; returns as `fit` does.
 
     Raises:
         MissingData, BadCheckpoint, BadTrainer: what it needs is not right.
     """
-    memory.keep()
+    process.keep_memory()
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
     started = time.monotonic()
-    metrics = _test(module, data, dict(spec.trainer), console, split)
+    metrics = _test(module, data, dict(spec.trainer), split)
     seconds = time.monotonic() - started
+    if not process.is_first():
+        return None
     run_id = _id(spec, "test")
     return _record(
         spec,
@@ -178,7 +187,7 @@ def predict(
     """
     from torch.utils.data import DataLoader
 
-    memory.keep()
+    process.keep_memory()
     module = CondConvModule(spec, checkpoint.classes)
     weights.load(module.model, spec.network, checkpoint)
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
@@ -204,7 +213,6 @@ def _test(
     module: CondConvModule,
     data: ImageData,
     arguments: dict[str, Any],
-    console: Console,
     split: str = "test",
 ) -> dict[str, Metric]:
     t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
@@ -294,6 +302,8 @@ def _id(spec: Spec, verb: str) -> str:
 def _new_folder(spec: Spec, verb: str, home: Home) -> tuple[str, Path]:
     while True:
         run_id = _id(spec, verb)
+        if not process.is_first():  # Lightning takes the first process's folder for all
+            return run_id, home.runs / spec.name / run_id
         try:
             (home.runs / spec.name / run_id).mkdir(parents=True)
         except FileExistsError:  # another run began in the same second

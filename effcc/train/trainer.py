@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,11 +61,7 @@ def build(
         return L.Trainer(
             **options, callbacks=[*(own if isinstance(own, list) else [own]), *callbacks]
         )
-    except (
-        TypeError,
-        ValueError,
-        MisconfigurationException,
-    ) as error:
+    except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         raise BadTrainer(_first_line(error)) from None
 
 
@@ -76,7 +73,9 @@ def quiet() -> None:
         ".*does not have many workers.*",  # embedded digits need none, folders get one per core
         ".*The number of training batches .* is smaller than the logging.*",  # ours are per epoch
         ".*Checkpoint directory .* exists and is not empty.*",  # the run's own log is already there
+        ".*The dirpath has changed from.*",  # a continued run has a folder of its own
         ".*GPU available but not used.*",  # somebody typed --trainer.accelerator cpu
+        ".*Grad strides do not match bucket view.*",  # of 1x1 kernels, whose layouts are one
         # Lightning's own use of a torch name that moved; nothing in a project can change it.
         ".*isinstance.treespec, LeafSpec.. is deprecated.*",
     ):
@@ -84,5 +83,8 @@ def quiet() -> None:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3])[:300]
+    text = " ".join(str(error).split())
+    if key := re.search(r'Parser key "(trainer\.[a-z_]+)', text):
+        value = text.rpartition("Given value: ")[2][:120]
+        return f"{key[1]}: {value} is not a value that lightning.Trainer takes"
+    return f"lightning.Trainer: {text[:300]}"
