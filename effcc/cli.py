@@ -11,15 +11,16 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog import document, home, schema
-from effcc.catalog.document import BadFile, Place, Problem
+from effcc import options, terminal
+from effcc.catalog import home
+from effcc.catalog.document import BadFile, Problem
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
-from effcc.catalog.spec import SECTIONS, Spec, settings_in_order
+from effcc.catalog.spec import Spec, settings_in_order
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,11 +34,13 @@ DEFAULT_SOURCE = "digits"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns 0 done, 1 a check failed, 2 usage, 3 bad input, 130 stopped."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser()
+    parser = options.parser(VERBS)
     args, rest = parser.parse_known_args(arguments)
     args.command = shlex.join(["effcc", *arguments])
     try:
-        args.flags = _flags(rest, args)
+        args.flags = options.flags(args.verb, rest)
+        if getattr(args, "seed", None) is not None:
+            args.flags["seed"] = args.seed
         return args.run(args)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -108,7 +111,7 @@ def predict(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
     rows = [(p.classes[0][0], f"{100 * p.classes[0][1]:.1f} %", p.file) for p in predictions]
-    print(_table(("class", "probability", "file"), rows))
+    print(terminal.table(("class", "probability", "file"), rows))
     return 0
 
 
@@ -118,13 +121,11 @@ def list_(args: argparse.Namespace) -> int:
     from effcc.catalog.cost import count
 
     at = home.find()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in registry.entries(at):
         spec = entry.spec
         cost = count(spec.network, spec.preprocessing.image_size)
-        registered = [
-            r for r in results.load(at, spec.name) if not r.overrides and "top1" in r.metrics
-        ]
+        registered = [r for r in results.load(at, spec.name) if not r.overrides]
         latest = registered[-1] if registered else None
         rows.append(
             {
@@ -133,17 +134,30 @@ def list_(args: argparse.Namespace) -> int:
                 "image_size": spec.preprocessing.image_size,
                 "parameters": cost.parameters,
                 "macs": cost.macs,
-                "measured": f"{100 * latest.metrics['top1'].value:.1f} % on {latest.dataset.name}"
-                if latest
-                else "",
+                "measured_top1": latest.metrics["top1"].value if latest else None,
+                "measured_on": latest.dataset.name if latest else None,
                 "summary": spec.summary,
             }
         )
     if args.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
-    heads = ("name", "experts", "image", "parameters", "MACs", "measured top-1", "")
-    print(_table(heads, [tuple(_human(key, value) for key, value in row.items()) for row in rows]))
+    heads = ("name", "experts", "pixels", "parameters", "MACs", "measured top-1", "")
+    cells = [
+        (
+            row["name"],
+            str(row["experts"]),
+            str(row["image_size"]),
+            terminal.millions(row["parameters"]),
+            terminal.millions(row["macs"]),
+            f"{100 * row['measured_top1']:.1f} % on {row['measured_on']}"
+            if row["measured_on"]
+            else "",
+            row["summary"],
+        )
+        for row in rows
+    ]
+    print(terminal.table(heads, cells))
     return 0
 
 
@@ -158,12 +172,9 @@ def show(args: argparse.Namespace) -> int:
         ordered = [key for key in settings_in_order() if key in spec.origins]
         for key in [*ordered, *(key for key in spec.origins if key not in ordered)]:
             origin = spec.origins[key]
-            was = (
-                f"  (overrides {_value(origin.overrides.value)} of {origin.overrides.place})"
-                if origin.overrides
-                else ""
-            )
-            print(f"{key:<31} {_value(origin.value):<24} {origin.place}{was}")
+            was = origin.overrides
+            note = f"  (overrides {terminal.setting(was.value)} of {was.place})" if was else ""
+            print(f"{key:<31} {terminal.setting(origin.value):<24} {origin.place}{note}")
         return 0
     print(f"{spec.name}: {spec.summary}\nentry {spec.entry} ({claims[spec.entry].place.short})\n")
     rows = [
@@ -176,7 +187,7 @@ def show(args: argparse.Namespace) -> int:
         for c in verify.compare(claims[spec.entry], spec)
     ]
     print(
-        _table(("", "claimed", "computed", ""), rows)
+        terminal.table(("", "claimed", "computed", ""), rows)
         if rows
         else "the entry claims nothing that can be computed"
     )
@@ -270,7 +281,7 @@ def _evaluate(args: argparse.Namespace, split: str) -> int:
     spec, source = run.prepare(spec)
     record = run.evaluate(spec, source, at, args.command, checkpoint, split)
     if split == "val" and record:
-        console.print(_figures(record), highlight=False)
+        console.print(terminal.outcome(record), highlight=False)
         return 0
     return _conclude(record, at, console)
 
@@ -342,7 +353,7 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
     typed = spec.overrides()
     if typed:
         console.print(
-            "changed here: " + ", ".join(f"{k}={_value(v)}" for k, v in typed.items()),
+            "changed here: " + ", ".join(f"{k}={terminal.setting(v)}" for k, v in typed.items()),
             highlight=False,
             markup=False,
         )
@@ -357,7 +368,7 @@ def _conclude(record: Any, at: Home, console: Console) -> int:
         return 0
     path = results.save(record, at)
     cards.write(at)
-    console.print(_figures(record), highlight=False)
+    console.print(terminal.outcome(record), highlight=False)
     if record.verb == "fit":
         from effcc.train.progress import clock
 
@@ -368,18 +379,6 @@ def _conclude(record: Any, at: Home, console: Console) -> int:
     console.print(f"  record      {at.shown(path)}", highlight=False)
     console.print(f"  card        {at.shown(at.models / f'{record.variant}.md')}", highlight=False)
     return 0
-
-
-def _figures(record: Any) -> str:
-    data, top1 = record.dataset, record.metrics["top1"]
-    lines = [
-        f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] on {data.title}, {data.split}",
-        f"  right       {top1.correct} of {top1.n} images; "
-        f"95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %",
-    ]
-    if top5 := record.metrics.get("top5"):
-        lines.append(f"  top-5       {100 * top5.value:.1f} %")
-    return "\n".join(lines)
 
 
 def _print_config(spec: Spec) -> int:
@@ -401,139 +400,14 @@ def _console() -> Console:
     return Console(soft_wrap=True, quiet=not process.is_first())
 
 
-def _flags(rest: list[str], args: argparse.Namespace) -> dict[str, Any]:
-    """Dotted options as settings; values are YAML, as in the files."""
-    flags: dict[str, Any] = {}
-    if getattr(args, "seed", None) is not None:
-        flags["seed"] = args.seed
-    queue, settings = list(rest), settings_in_order()
-    while queue:
-        word = queue.pop(0)
-        name, equals, value = word.removeprefix("--").partition("=")
-        takes_settings = args.verb in ("fit", "validate", "test", "predict", "show")
-        if not word.startswith("--") or "." not in name or not takes_settings:
-            hint = next((f"; did you mean --{s}?" for s in settings if s.endswith(f".{name}")), "")
-            hint = hint or f"; effcc {args.verb} --help lists them"
-            raise UsageError(f"{args.verb}: {word!r} is not an option{hint}")
-        if not equals:
-            if not queue or queue[0].startswith("--"):
-                raise UsageError(f"{args.verb}: --{name} needs a value")
-            value = queue.pop(0)
-        try:
-            flags[name] = document.parse(value, f"--{name}").data
-        except BadFile as error:
-            place = Place("command line")
-            raise BadFile(
-                *(Problem(place, f"--{name}", p.message) for p in error.problems)
-            ) from None
-    return flags
-
-
-def _parser() -> argparse.ArgumentParser:
-    from effcc import __version__
-
-    parser = argparse.ArgumentParser(
-        prog="effcc",
-        description="EfficientNet-CondConv: train, measure and document variants in YAML.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"effcc {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-
-    def verb(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        summary = (run.__doc__ or "").strip()
-        sub = verbs.add_parser(
-            name,
-            help=summary[0].lower() + summary[1:].rstrip("."),
-            description=summary,
-            allow_abbrev=False,
-        )
-        sub.set_defaults(run=run)
-        return sub
-
-    for name, run in (("fit", fit), ("validate", validate), ("test", test), ("predict", predict)):
-        sub = verb(name, run)
-        sub.formatter_class = argparse.RawDescriptionHelpFormatter
-        sub.epilog = _settings_help()
-        sub.add_argument(
-            "--config",
-            action="append",
-            metavar="FILE",
-            help="a registry file; further ones change its values",
-        )
-        sub.add_argument(
-            "--ckpt_path", metavar="FILE", help="a checkpoint, or `last` for the newest run's"
-        )
-        sub.add_argument(
-            "--print_config",
-            action="store_true",
-            help="print the resolved settings as YAML and stop",
-        )
-        sub.add_argument(
-            "--seed", type=int, metavar="N", help="seed of weights, order and augmentation"
-        )
-    sub.add_argument("images", nargs="*", metavar="IMAGE", help="image files or folders")
-    sub.add_argument(
-        "--top", type=int, default=5, metavar="N", help="classes an image in --json (default 5)"
-    )
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    verb("list", list_).add_argument("--json", action="store_true", help="print JSON")
-    sub = verb("show", show)
-    sub.add_argument("name", help="a variant")
-    sub.add_argument(
-        "--resolved", action="store_true", help="every setting, its value and where it was written"
-    )
-    verb("check", check).add_argument(
-        "paths", nargs="*", metavar="PATH", help="model-index files or folders instead"
-    )
-    sub = verb("new", new)
-    sub.add_argument("name", help="name of the new variant: a-z, 0-9 and _")
-    sub.add_argument(
-        "--from", dest="base", required=True, metavar="VARIANT", help="the variant to start from"
-    )
-    verb("docs", docs).add_argument(
-        "--check", action="store_true", help="write nothing; fail if a page is out of date"
-    )
-    return parser
-
-
-def _settings_help() -> str:
-    lines = ["settings, each as --section.key VALUE or in a --config file:"]
-    definitions = schema.load("registry")["$defs"]
-    for section in SECTIONS:
-        for key, rule in definitions[section]["properties"].items():
-            if "$ref" in rule and "properties" in (
-                inner := definitions[rule["$ref"].rpartition("/")[2]]
-            ):
-                lines += [
-                    f"  --{section}.{key}.{k:<{26 - len(section + key)}} {r.get('description', '')}"
-                    for k, r in inner["properties"].items()
-                ]
-            else:
-                lines.append(
-                    f"  --{section}.{key:<{27 - len(section)}} {rule.get('description', '')}"
-                )
-    lines.append(f"  --trainer.{'*':<20} any argument of lightning.Trainer")
-    return "\n".join(lines)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-        for row in (heads, *rows)
-    )
-
-
-def _human(key: str, value: Any) -> str:
-    if key in ("parameters", "macs"):
-        return f"{value / 1e6:.1f} M"
-    return str(value)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return f"{len(value)} stages"
-    if isinstance(value, list):
-        return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
-    return "null" if value is None else str(value)
+VERBS = {
+    "fit": fit,
+    "validate": validate,
+    "test": test,
+    "predict": predict,
+    "list": list_,
+    "show": show,
+    "check": check,
+    "new": new,
+    "docs": docs,
+}

@@ -1,12 +1,7 @@
 """What we build: a registry file over the entry it names, resolved into a frozen `Spec`.
 
-Values come in layers, each written over the ones before it, and every value keeps its origin:
-
-    default < shared file < model-index entry < variant < profile of the data source
-            < checkpoint that is continued < --config < flags
-
-A registry file states what the entry does not. Stating an entry's fact again overrides it, in plain
-sight: `Origin.overrides` remembers what was there.
+A registry file states what its entry in model-index/ does not. Here the files that speak of a
+variant are found, checked and put in order; `resolve` writes them over each other.
 """
 
 from __future__ import annotations
@@ -17,22 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import imports, modelindex, schema
+from effcc.catalog import modelindex, resolve, schema
 from effcc.catalog.document import BadFile, Document, Mark, Place, Problem, read
 from effcc.catalog.errors import UsageError
 from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim
-from effcc.catalog.spec import (
-    SECTIONS,
-    Augment,
-    Data,
-    Network,
-    Origin,
-    Preprocessing,
-    Recipe,
-    Spec,
-    Stage,
-)
+from effcc.catalog.resolve import COMMAND_LINE, Layer
+from effcc.catalog.spec import SECTIONS, Spec
 
 # The entry's facts that are settings, and the setting each one is.
 CLAIMED = {
@@ -48,9 +34,7 @@ CLAIMED = {
     "Crop Pct": "preprocessing.crop_pct",
     "Interpolation": "preprocessing.interpolation",
 }
-COMMAND_LINE = "command line"
 NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
-_Layer = tuple[str, Document]
 
 
 class UnknownVariant(UsageError):
@@ -130,18 +114,18 @@ def load_file(
     """
     variant = _read(path, home)
     claims = claims if claims is not None else modelindex.load(home.model_index, home.root)
-    layers: list[_Layer] = [("default", _defaults())]
+    layers: list[Layer] = [("default", _defaults())]
     if base := variant.data.get("extends"):
         layers.append(("shared", _shared(base, variant, home)))
     claim = _claim(variant, claims, home)
     layers += [("claim", _claim_layer(claim)), ("variant", variant)]
-    over: list[_Layer] = [("overlay", _read(overlay, home)) for overlay in overlays]
+    over: list[Layer] = [("overlay", _read(overlay, home)) for overlay in overlays]
     over.append(("flag", _flags_layer(flags or {})))
     if checkpoint:
         over.insert(0, ("checkpoint", _checkpoint_layer(*checkpoint)))
     source = _source([*layers, *over]) or source
     layers += [*_profiles(source, [*layers, *over], home), *over]
-    return _Resolution(path.stem, claim.name, layers).spec(source)
+    return resolve.resolve(path.stem, claim.name, layers, source)
 
 
 def _read(path: Path, home: Home) -> Document:
@@ -257,14 +241,14 @@ def _checkpoint_layer(name: str, settings: Mapping[str, Any]) -> Document:
     return document
 
 
-def _source(layers: list[_Layer]) -> str | None:
+def _source(layers: list[Layer]) -> str | None:
     named = [
         document.data["data"].get("source") for _, document in layers if document.data.get("data")
     ]
     return next((source for source in reversed(named) if source), None)
 
 
-def _profiles(source: str | None, layers: list[_Layer], home: Home) -> Iterator[_Layer]:
+def _profiles(source: str | None, layers: list[Layer], home: Home) -> Iterator[Layer]:
     """The source's shared profile, then what the files of the variant change in it."""
     if source and (home.shared / f"{source}.yaml").is_file():
         yield "profile", _read(home.shared / f"{source}.yaml", home)
@@ -276,146 +260,3 @@ def _profiles(source: str | None, layers: list[_Layer], home: Home) -> Iterator[
                 if path[:2] == ("profiles", source)
             }
             yield "profile", Document(document.file, changes, marks)
-
-
-class _Resolution:
-    """Layers written over each other, setting by setting, and made into a `Spec`."""
-
-    def __init__(self, name: str, entry: str, layers: list[_Layer]) -> None:
-        self.name, self.entry = name, entry
-        self.origins: dict[str, Origin] = {}
-        self.disputes: dict[str, str] = {}
-        self.summary = ""
-        self.problems: list[Problem] = []
-        self.variant = next(document for kind, document in layers if kind == "variant")
-        for kind, document in layers:
-            self.apply(kind, document)
-
-    def apply(self, kind: str, document: Document) -> None:
-        network = document.data.get("network") or {}
-        if compound := network.get("compound"):
-            for setting, value in _compound(compound).items():
-                self.put(setting, value, kind, document.mark(("network", "compound")).key)
-        for section in (*SECTIONS, "trainer"):
-            for key, value in (document.data.get(section) or {}).items():
-                if (section, key) == ("recipe", "augment"):
-                    for part, choice in value.items():
-                        self.put(
-                            f"recipe.augment.{part}",
-                            choice,
-                            kind,
-                            document.mark((section, key, part)).key,
-                        )
-                elif (section, key) != ("network", "compound"):
-                    self.put(f"{section}.{key}", value, kind, document.mark((section, key)).key)
-        if "seed" in document.data:
-            self.put("seed", document.data["seed"], kind, document.mark(("seed",)).key)
-        self.disputes.update(document.data.get("disputes") or {})
-        self.summary = document.data.get("summary", self.summary)
-
-    def put(self, setting: str, value: Any, kind: str, place: Place) -> None:
-        self.origins[setting] = Origin(place.short, kind, value, self.origins.get(setting))
-
-    def spec(self, source: str | None) -> Spec:
-        if source and self.value("data.source") is None:
-            self.put("data.source", source, "default", Place("default"))
-        stages = self.value("network.stages") or []
-        network = self.section(
-            Network, "network", stages=tuple(Stage(**_STAGE | row) for row in stages)
-        )
-        augment = self.section(Augment, "recipe.augment")
-        recipe = self.section(Recipe, "recipe", augment=augment)
-        preprocessing = self.section(Preprocessing, "preprocessing")
-        data = self.section(Data, "data")
-        if not self.problems:
-            self.check(network, augment)
-        if self.problems:
-            raise BadFile(*self.problems)
-        return Spec(
-            name=self.name,
-            entry=self.entry,
-            summary=self.summary,
-            network=network,
-            preprocessing=preprocessing,
-            recipe=recipe,
-            data=data,
-            trainer=self.trainer(),
-            seed=self.value("seed"),
-            disputes=self.disputes,
-            origins=self.origins,
-        )
-
-    def value(self, setting: str) -> Any:
-        origin = self.origins.get(setting)
-        return origin.value if origin else None
-
-    def section(self, kind: type, name: str, **built: Any) -> Any:
-        values = {}
-        for key in kind.__dataclass_fields__:
-            setting = f"{name}.{key}"
-            if key in built:
-                values[key] = built[key]
-            elif setting in self.origins:
-                value = self.origins[setting].value
-                values[key] = tuple(value) if isinstance(value, list) else value
-            if key not in values or (key == "stages" and not values[key]):
-                message = "is not set here, in what this file extends, or by its entry; add it"
-                self.problems.append(Problem(Place(self.variant.file), setting, message))
-        return kind(**values) if len(values) == len(kind.__dataclass_fields__) else None
-
-    def check(self, network: Network, augment: Augment) -> None:
-        """Rules between values, which a schema cannot state."""
-        for number, stage in enumerate(network.stages):
-            if stage.conditional and stage.expand == 1:
-                message = f"stage {number} is conditional; that needs `expand` above 1"
-                self.wrong("network.stages", message)
-        for setting, (low, high) in (
-            ("crop_area", augment.crop_area),
-            ("crop_aspect", augment.crop_aspect),
-        ):
-            if low > high:
-                self.wrong(
-                    f"recipe.augment.{setting}",
-                    f"runs from {low} down to {high}; write [{high}, {low}]",
-                )
-        if self.value("data.source") == "folder" and not self.value("data.root"):
-            self.wrong("data.source", "a folder source needs its folder; add --data.root DIR")
-        if 0 in self.value("preprocessing.std"):
-            self.wrong("preprocessing.std", "a zero would divide by zero")
-
-        for key, text in imports.forbidden(self.trainer()):
-            self.wrong(
-                key, f"{text!r} may not be imported; allowed are {', '.join(imports.ALLOWED)}"
-            )
-
-    def trainer(self) -> dict[str, Any]:
-        return {
-            key[8:]: origin.value
-            for key, origin in self.origins.items()
-            if key.startswith("trainer.")
-        }
-
-    def wrong(self, setting: str, message: str) -> None:
-        file, _, line = self.origins[setting].place.partition(":")
-        place = (
-            Place(COMMAND_LINE)
-            if file.startswith("--")
-            else Place(file, int(line or 0), 1 if line else 0)
-        )
-        self.problems.append(Problem(place, setting, message))
-
-
-_STAGE: dict[str, Any] = {"conditional": False}
-
-
-def _compound(given: dict[str, Any]) -> dict[str, Any]:
-    """Depth, width and image size at a compound coefficient (EfficientNet, equation 3)."""
-    rules = schema.load("registry")["$defs"]["network"]["properties"]["compound"]["properties"]
-    c = {key: rule.get("default") for key, rule in rules.items()} | given
-    size = c["image_size"] * c["gamma"] ** c["phi"]
-    return {
-        "network.depth": round(c["alpha"] ** c["phi"], 6),
-        "network.width": round(c["beta"] ** c["phi"], 6),
-        # To a multiple of 8, so that most strided layers divide it evenly.
-        "preprocessing.image_size": max(8, round(size / 8) * 8),
-    }

@@ -1,0 +1,189 @@
+"""Layers of settings, written over each other and made into a `Spec`, every value with its origin.
+
+Values come in layers, each written over the ones before it, and every value keeps its origin:
+
+    default < shared file < model-index entry < variant < profile of the data source
+            < checkpoint that is continued < --config < flags
+
+A layer that states a lower one's value again overrides it in plain sight: `Origin.overrides`
+remembers what was there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from effcc.catalog import imports, schema
+from effcc.catalog.document import BadFile, Document, Place, Problem
+from effcc.catalog.spec import (
+    SECTIONS,
+    Augment,
+    Data,
+    Network,
+    Origin,
+    Preprocessing,
+    Recipe,
+    Spec,
+    Stage,
+)
+
+Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
+COMMAND_LINE = "command line"
+
+
+def resolve(name: str, entry: str, layers: list[Layer], source: str | None) -> Spec:
+    """Write layers over each other, the first undermost.
+
+    Args:
+        name: the variant's.
+        entry: name of the model-index entry that it builds.
+        layers: checked documents; one is of kind `variant`.
+        source: the data source if no layer names one.
+
+    Raises:
+        BadFile: settings are missing or contradict each other; every such problem.
+    """
+    return _Resolution(name, entry, layers).spec(source)
+
+
+class _Resolution:
+    """Layers written over each other, setting by setting, and made into a `Spec`."""
+
+    def __init__(self, name: str, entry: str, layers: list[Layer]) -> None:
+        self.name, self.entry = name, entry
+        self.origins: dict[str, Origin] = {}
+        self.disputes: dict[str, str] = {}
+        self.summary = ""
+        self.problems: list[Problem] = []
+        self.variant = next(document for kind, document in layers if kind == "variant")
+        for kind, document in layers:
+            self.apply(kind, document)
+
+    def apply(self, kind: str, document: Document) -> None:
+        network = document.data.get("network") or {}
+        if compound := network.get("compound"):
+            for setting, value in _compound(compound).items():
+                self.put(setting, value, kind, document.mark(("network", "compound")).key)
+        for section in (*SECTIONS, "trainer"):
+            for key, value in (document.data.get(section) or {}).items():
+                if (section, key) == ("recipe", "augment"):
+                    for part, choice in value.items():
+                        self.put(
+                            f"recipe.augment.{part}",
+                            choice,
+                            kind,
+                            document.mark((section, key, part)).key,
+                        )
+                elif (section, key) != ("network", "compound"):
+                    self.put(f"{section}.{key}", value, kind, document.mark((section, key)).key)
+        if "seed" in document.data:
+            self.put("seed", document.data["seed"], kind, document.mark(("seed",)).key)
+        self.disputes.update(document.data.get("disputes") or {})
+        self.summary = document.data.get("summary", self.summary)
+
+    def put(self, setting: str, value: Any, kind: str, place: Place) -> None:
+        self.origins[setting] = Origin(place.short, kind, value, self.origins.get(setting))
+
+    def spec(self, source: str | None) -> Spec:
+        if source and self.value("data.source") is None:
+            self.put("data.source", source, "default", Place("default"))
+        stages = self.value("network.stages") or []
+        network = self.section(
+            Network, "network", stages=tuple(Stage(**_STAGE | row) for row in stages)
+        )
+        augment = self.section(Augment, "recipe.augment")
+        recipe = self.section(Recipe, "recipe", augment=augment)
+        preprocessing = self.section(Preprocessing, "preprocessing")
+        data = self.section(Data, "data")
+        if not self.problems:
+            self.check(network, augment)
+        if self.problems:
+            raise BadFile(*self.problems)
+        return Spec(
+            name=self.name,
+            entry=self.entry,
+            summary=self.summary,
+            network=network,
+            preprocessing=preprocessing,
+            recipe=recipe,
+            data=data,
+            trainer=self.trainer(),
+            seed=self.value("seed"),
+            disputes=self.disputes,
+            origins=self.origins,
+        )
+
+    def value(self, setting: str) -> Any:
+        origin = self.origins.get(setting)
+        return origin.value if origin else None
+
+    def section(self, kind: type, name: str, **built: Any) -> Any:
+        values = {}
+        for key in kind.__dataclass_fields__:
+            setting = f"{name}.{key}"
+            if key in built:
+                values[key] = built[key]
+            elif setting in self.origins:
+                value = self.origins[setting].value
+                values[key] = tuple(value) if isinstance(value, list) else value
+            if key not in values or (key == "stages" and not values[key]):
+                message = "is not set here, in what this file extends, or by its entry; add it"
+                self.problems.append(Problem(Place(self.variant.file), setting, message))
+        return kind(**values) if len(values) == len(kind.__dataclass_fields__) else None
+
+    def check(self, network: Network, augment: Augment) -> None:
+        """Rules between values, which a schema cannot state."""
+        for number, stage in enumerate(network.stages):
+            if stage.conditional and stage.expand == 1:
+                message = f"stage {number} is conditional; that needs `expand` above 1"
+                self.wrong("network.stages", message)
+        for setting, (low, high) in (
+            ("crop_area", augment.crop_area),
+            ("crop_aspect", augment.crop_aspect),
+        ):
+            if low > high:
+                self.wrong(
+                    f"recipe.augment.{setting}",
+                    f"runs from {low} down to {high}; write [{high}, {low}]",
+                )
+        if self.value("data.source") == "folder" and not self.value("data.root"):
+            self.wrong("data.source", "a folder source needs its folder; add --data.root DIR")
+        if 0 in self.value("preprocessing.std"):
+            self.wrong("preprocessing.std", "a zero would divide by zero")
+
+        for key, text in imports.forbidden(self.trainer()):
+            self.wrong(
+                key, f"{text!r} may not be imported; allowed are {', '.join(imports.ALLOWED)}"
+            )
+
+    def trainer(self) -> dict[str, Any]:
+        return {
+            key[8:]: origin.value
+            for key, origin in self.origins.items()
+            if key.startswith("trainer.")
+        }
+
+    def wrong(self, setting: str, message: str) -> None:
+        file, _, line = self.origins[setting].place.partition(":")
+        place = (
+            Place(COMMAND_LINE)
+            if file.startswith("--")
+            else Place(file, int(line or 0), 1 if line else 0)
+        )
+        self.problems.append(Problem(place, setting, message))
+
+
+_STAGE: dict[str, Any] = {"conditional": False}
+
+
+def _compound(given: dict[str, Any]) -> dict[str, Any]:
+    """Depth, width and image size at a compound coefficient (EfficientNet, equation 3)."""
+    rules = schema.load("registry")["$defs"]["network"]["properties"]["compound"]["properties"]
+    c = {key: rule.get("default") for key, rule in rules.items()} | given
+    size = c["image_size"] * c["gamma"] ** c["phi"]
+    return {
+        "network.depth": round(c["alpha"] ** c["phi"], 6),
+        "network.width": round(c["beta"] ** c["phi"], 6),
+        # To a multiple of 8, so that most strided layers divide it evenly.
+        "preprocessing.image_size": max(8, round(size / 8) * 8),
+    }

@@ -1,0 +1,141 @@
+"""What a command line may say: verbs with their options, and every setting as a dotted flag."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import effcc
+from effcc.catalog import document, schema
+from effcc.catalog.document import BadFile, Place, Problem
+from effcc.catalog.errors import UsageError
+from effcc.catalog.resolve import COMMAND_LINE
+from effcc.catalog.spec import SECTIONS, settings_in_order
+
+# The verbs that resolve a variant, and so take settings.
+TAKE_SETTINGS = ("fit", "validate", "test", "predict", "show")
+
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
+    """The parser of `effcc VERB`; a verb's docstring is its help, `args.run` the verb."""
+    top = argparse.ArgumentParser(
+        prog="effcc",
+        description="EfficientNet-CondConv: train, measure and document variants in YAML.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"effcc {effcc.__version__}")
+    subparsers = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, run in verbs.items():
+        summary = (run.__doc__ or "").strip()
+        sub = subparsers.add_parser(
+            name,
+            help=summary[0].lower() + summary[1:].rstrip("."),
+            description=summary,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run=run)
+        _OPTIONS[name](sub)
+    return top
+
+
+def _of_a_run(sub: argparse.ArgumentParser) -> None:
+    add = sub.add_argument
+    add("--config", action="append", metavar="FILE", help="a registry file; more change its values")
+    add("--ckpt_path", metavar="FILE", help="a checkpoint, or `last` for the newest run's")
+    add("--print_config", action="store_true", help="print the resolved settings as YAML and stop")
+    add("--seed", type=int, metavar="N", help="seed of weights, order and augmentation")
+    sub.epilog = settings_help()
+
+
+def _of_predict(sub: argparse.ArgumentParser) -> None:
+    _of_a_run(sub)
+    sub.add_argument("images", nargs="*", metavar="IMAGE", help="image files or folders")
+    sub.add_argument("--top", type=int, default=5, metavar="N", help="classes an image in --json")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _of_list(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _of_show(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", help="a variant")
+    sub.add_argument("--resolved", action="store_true", help="every setting and where it stands")
+
+
+def _of_check(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("paths", nargs="*", metavar="PATH", help="model-index files or folders")
+
+
+def _of_new(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", help="name of the new variant: a-z, 0-9 and _")
+    sub.add_argument("--from", dest="base", required=True, metavar="VARIANT", help="its start")
+
+
+def _of_docs(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
+
+
+_OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "fit": _of_a_run,
+    "validate": _of_a_run,
+    "test": _of_a_run,
+    "predict": _of_predict,
+    "list": _of_list,
+    "show": _of_show,
+    "check": _of_check,
+    "new": _of_new,
+    "docs": _of_docs,
+}
+
+
+def flags(verb: str, words: list[str]) -> dict[str, Any]:
+    """Settings by dotted name from `--recipe.lr 0.01 --data.root=DIR`; values are YAML.
+
+    Raises:
+        UsageError: a word is no such option, or has no value.
+        BadFile: a value is not YAML.
+    """
+    found: dict[str, Any] = {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name or verb not in TAKE_SETTINGS:
+            raise UsageError(f"{verb}: {word!r} is not an option{_hint(verb, name)}")
+        if not equals:
+            if not queue or queue[0].startswith("--"):
+                raise UsageError(f"{verb}: --{name} needs a value")
+            value = queue.pop(0)
+        try:
+            found[name] = document.parse(value, f"--{name}").data
+        except BadFile as error:
+            place = Place(COMMAND_LINE)
+            problems = (Problem(place, f"--{name}", p.message) for p in error.problems)
+            raise BadFile(*problems) from None
+    return found
+
+
+def settings_help() -> str:
+    """Every setting and what it means, for the end of `--help`."""
+    lines = ["settings, each as --section.key VALUE or in a --config file:"]
+    sections = schema.load("registry")["$defs"]
+    for name in settings_in_order():
+        rule: dict[str, Any] = {"properties": {section: sections[section] for section in SECTIONS}}
+        for part in name.split("."):
+            rule = rule["properties"][part]
+            if "$ref" in rule and "description" not in rule:
+                rule = sections[rule["$ref"].rpartition("/")[2]]
+        lines.append(f"  --{name:<28} {rule['description']}")
+    lines.append(f"  --{'trainer.*':<28} any argument of lightning.Trainer")
+    return "\n".join(lines)
+
+
+def _hint(verb: str, name: str) -> str:
+    meant = next((s for s in settings_in_order() if s.endswith(f".{name}")), None)
+    return f"; did you mean --{meant}?" if meant else f"; effcc {verb} --help lists them"

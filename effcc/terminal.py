@@ -1,0 +1,51 @@
+"""Values as text in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from effcc.catalog.results import Record
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell."""
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (heads, *rows)
+    )
+
+
+def millions(number: int) -> str:
+    """A large count, to one decimal."""
+    return f"{number / 1e6:.1f} M"
+
+
+def measured(top1: float | None, source: str | None) -> str:
+    """An accuracy and what it was measured on, or nothing."""
+    return "" if top1 is None else f"{100 * top1:.1f} % on {source}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value, short enough for a line."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"{len(value)} stages"
+    if isinstance(value, list):
+        return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
+    return "null" if value is None else str(value)
+
+
+def outcome(record: Record) -> str:
+    """What a record measured, in rich's markup."""
+    data, top1 = record.dataset, record.metrics["top1"]
+    assert top1.low is not None
+    assert top1.high is not None
+    lines = [
+        f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] on {data.title}, {data.split}",
+        f"  right       {top1.correct} of {top1.n} images; "
+        f"95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %",
+    ]
+    if top5 := record.metrics.get("top5"):
+        lines.append(f"  top-5       {100 * top5.value:.1f} %")
+    return "\n".join(lines)
