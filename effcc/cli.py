@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcc import options, terminal
-from effcc.catalog import home
+from effcc.catalog import document, home
 from effcc.catalog.document import BadFile, Problem
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
@@ -44,10 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except UserError as error:
         print(error, file=sys.stderr)
-        on_command_line = isinstance(error, BadFile) and all(
-            p.place.file == "command line" for p in error.problems
-        )
-        return 2 if on_command_line else error.exit_code
+        return error.exit_code
     except BrokenPipeError:  # `effcc list | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -197,49 +194,40 @@ def show(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Check model-index, registry and results; or the model-index files that are named."""
-    from effcc.catalog import modelindex, registry, results, verify
+    from effcc.catalog import registry, results, verify
 
     if args.paths:
-        found = 0
-        problems: list[Problem] = []
-        for name in args.paths:
-            path = Path(name)
-            files = (
-                sorted(p for p in path.rglob("*") if p.suffix in (".md", ".yml", ".yaml", ".json"))
-                if path.is_dir()
-                else [path]
-            )
-            for file in files:
-                try:
-                    found += len(modelindex.load_file(file, file.parent))
-                except BadFile as error:
-                    problems.extend(error.problems)
-        if problems:
-            raise BadFile(*problems)
-        print(f"{found} models, no problem")
-        return 0
+        return _check_files([Path(name) for name in args.paths])
     at = home.find()
     entries = registry.entries(at)
-    registry.entries(at, source=DEFAULT_SOURCE)
+    registry.entries(at, source=DEFAULT_SOURCE)  # the profile's problems show only with its source
     records = [record for entry in entries for record in results.load(at, entry.spec.name)]
     disagreements = verify.problems(entries)
     for problem in disagreements:
         print(problem, file=sys.stderr)
-    disputed = sum(
-        bool(c.reason)
-        for entry in entries
-        for c in verify.compare(entry.claim, entry.spec)
-        if not c.agrees
-    )
-    print(
-        f"{len(entries)} variants, {len(records)} records: "
-        + (
-            f"{len(disagreements)} claims disagree"
-            if disagreements
-            else f"no problem, {disputed} claims disputed with a reason"
-        )
-    )
+    compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
+    disputed = sum(not row.agrees and bool(row.reason) for row in compared)
+    verdict = f"{len(disagreements)} problems" if disagreements else "no problem"
+    print(f"{len(entries)} variants, {len(records)} records: {verdict}, {disputed} claims disputed")
     return 1 if disagreements else 0
+
+
+def _check_files(paths: list[Path]) -> int:
+    from effcc.catalog import modelindex
+
+    found, problems = 0, list[Problem]()
+    for path in paths:
+        for file in modelindex.files_in(path) if path.is_dir() else [path]:
+            if path.is_dir() and not document.may_hold_index(file):
+                continue  # a page beside the cards, such as a README
+            try:
+                found += len(modelindex.load_file(file, file.parent))
+            except BadFile as error:
+                problems.extend(error.problems)
+    if problems:
+        raise BadFile(*problems)
+    print(f"{found} models, no problem")
+    return 0
 
 
 def new(args: argparse.Namespace) -> int:

@@ -8,9 +8,8 @@ from typing import Any
 
 import effcc
 from effcc.catalog import document, schema
-from effcc.catalog.document import BadFile, Place, Problem
+from effcc.catalog.document import COMMAND_LINE, BadFile, Place, Problem
 from effcc.catalog.errors import UsageError
-from effcc.catalog.resolve import COMMAND_LINE
 from effcc.catalog.spec import SECTIONS, settings_in_order
 
 # The verbs that resolve a variant, and so take settings.

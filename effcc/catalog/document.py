@@ -16,9 +16,10 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog.errors import UserError
+from effcc.catalog.errors import UsageError, UserError
 
 KeyPath = tuple[str | int, ...]
+COMMAND_LINE = "command line"  # the file of what was typed there
 
 # Far above any real card, far below what makes a machine swap: bounds on hostile files.
 MAX_BYTES = 16 * 2**20
@@ -40,6 +41,7 @@ _CONSTANTS = {word: value for value, words in _WORDS.items() for word in words.s
 _CORE = "tag:yaml.org,2002:"
 _TAGS = {_CORE + kind for kind in ("str", "int", "float", "bool", "null", "map", "seq")}
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_PAGES = (".md", ".mdx", ".markdown")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _COMMENT = re.compile(r"<!--\s*\r?\n?\s*[Tt]ype:\s*['\"]?model-index\b")
 
@@ -78,11 +80,13 @@ class Problem:
 
 
 class BadFile(UserError):
-    """A file that cannot be used, with every problem found in it."""
+    """A file, or a command line, that cannot be used, with every problem found in it."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+        if all(problem.place.file == COMMAND_LINE for problem in problems):
+            self.exit_code = UsageError.exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +153,16 @@ def read(path: Path, shown: str | None = None) -> Document:
         raise BadFile(
             Problem(Place(shown, line, 1), "", "not UTF-8; save the file as UTF-8")
         ) from None
-    if path.suffix.lower() in (".md", ".mdx", ".markdown"):
+    if path.suffix.lower() in _PAGES:
         return parse(model_index_comment(text, shown), shown, text)
     return parse(text, shown)
+
+
+def may_hold_index(path: Path) -> bool:
+    """Whether a file is worth reading for a model-index: data, or a page that names it."""
+    if path.suffix.lower() not in _PAGES:
+        return True
+    return _COMMENT.search(path.read_text("utf-8", errors="replace")) is not None
 
 
 def model_index_comment(text: str, shown: str = "<text>") -> str:

@@ -123,8 +123,7 @@ def load(folder: Path, root: Path) -> dict[str, Claim]:
     """
     claims: dict[str, Claim] = {}
     problems: list[Problem] = []
-    files = sorted(f for f in folder.glob("*") if f.suffix in (".md", ".yml", ".yaml", ".json"))
-    for file in files:
+    for file in files_in(folder):
         try:
             for claim in load_file(file, root):
                 if other := claims.get(claim.name):
@@ -136,6 +135,11 @@ def load(folder: Path, root: Path) -> dict[str, Claim]:
     if problems:
         raise BadFile(*problems)
     return claims
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder that may hold a model-index, sorted."""
+    return sorted(f for f in folder.glob("*") if f.suffix in (".md", ".yml", ".yaml", ".json"))
 
 
 def load_file(path: Path, root: Path, importers: tuple[Path, ...] = ()) -> list[Claim]:

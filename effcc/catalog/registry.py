@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from effcc.catalog import modelindex, resolve, schema
-from effcc.catalog.document import BadFile, Document, Mark, Place, Problem, read
+from effcc.catalog.document import COMMAND_LINE, BadFile, Document, Mark, Place, Problem, read
 from effcc.catalog.errors import UsageError
 from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim
-from effcc.catalog.resolve import COMMAND_LINE, Layer
+from effcc.catalog.resolve import Layer
 from effcc.catalog.spec import SECTIONS, Spec
 
 # The entry's facts that are settings, and the setting each one is.

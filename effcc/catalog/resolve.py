@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from effcc.catalog import imports, schema
-from effcc.catalog.document import BadFile, Document, Place, Problem
+from effcc.catalog.document import COMMAND_LINE, BadFile, Document, Place, Problem
 from effcc.catalog.spec import (
     SECTIONS,
     Augment,
@@ -28,7 +28,6 @@ from effcc.catalog.spec import (
 )
 
 Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
-COMMAND_LINE = "command line"
 
 
 def resolve(name: str, entry: str, layers: list[Layer], source: str | None) -> Spec:

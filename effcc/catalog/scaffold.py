@@ -24,9 +24,8 @@ Say here, in a paragraph or two, what this variant is and why it exists.
 
 {bibtex}
 
-<!-- What is claimed of the variant. Facts that follow the recipe were taken over from {base};
-change what differs.
-     Once there are weights: add `Weights:` and `Results:`, and `Parameters:` and `FLOPs:` under
+<!-- What is claimed of the variant. The recipe's facts were taken over from {base}; change what differs.
+     Once there are weights, add `Weights:` and `Results:`, and `Parameters:` and `FLOPs:` under
      Metadata; `effcc check` compares the last two with the code. -->
 
 <!--
@@ -34,9 +33,9 @@ change what differs.
 """
 
 _REGISTRY_HEAD = """\
-# yaml-language-server: $schema=../effcc/catalog/schemas/registry.schema.json # Begun from
-{base}.yaml. State what model-index/{name}.md does not: the network and the rest of the recipe. #
-Change what makes this variant another one (experts, width, depth, stages), then: effcc check
+# yaml-language-server: $schema=../effcc/catalog/schemas/registry.schema.json
+# Begun from {base}.yaml. Say here what model-index/{name}.md does not: the network, the rest of the recipe.
+# Change what makes this another variant (experts, width, depth, stages), then: effcc check
 """
 
 

@@ -51,7 +51,7 @@ def build(
         }
     try:
         parsed = parser.parse_object({"trainer": defaults | dict(arguments)})
-        chosen: Any = parser.instantiate_classes(parsed)
+        chosen: Any = parser.instantiate(parsed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise BadTrainer(_first_line(error)) from None
     options = vars(chosen.trainer)

@@ -1,0 +1,28 @@
+"""A project of its own for every test that writes, and the project that is shipped."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from effcc.catalog.home import Home
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def shipped():
+    """The checkout itself, to read."""
+    return Home(ROOT)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of what people write, without measurements or cards, as the working directory."""
+    for folder, left_out in (("registry", "results"), ("model-index", ""), ("docs", "models")):
+        ignored = shutil.ignore_patterns(left_out)
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    monkeypatch.delenv("EFFCC_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Home(tmp_path.resolve())

@@ -1,0 +1,106 @@
+"""Pages as readers get them: Markdown made into HTML as the site does, and taken apart."""
+
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+import markdown
+import yaml
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</td></tr></table><b>out</b>",
+    "<div>",
+    "<!-- comment",
+    "--> <b>out</b>",
+    "--!> <b>out</b>",
+    "-- > <b>out</b>",
+    "<?php x ?>",
+    "<![CDATA[x]]>",
+    "&lt;b&gt; &amp; &#60;",
+    "**bold** _em_ __strong__ *em*",
+    "`code` and ``more``",
+    "a | b || c",
+    "[x](javascript:alert(1))",
+    "![x](https://e.org/x.png)",
+    "[x]: javascript:alert(1)",
+    "<javascript:alert(1)> <https://e.org>",
+    "{{ 7 * 7 }} {% raw %} {# x #}",
+    "{: onclick=alert(1) .x #y }",
+    "x {: .y }",
+    "# heading",
+    "- item",
+    "+ item",
+    "* item",
+    "1. item",
+    "> quote",
+    "--- | ---",
+    "---",
+    "===",
+    "***",
+    '??? danger "x"',
+    "??? danger",
+    "???+ note",
+    '!!! note "x"',
+    '=== "tab"',
+    "~~~ text",
+    "``` text",
+    "~~gone~~ ^^new^^ ==marked==",
+    "$x$ \\(y\\) \\* \\_",
+    "[TOC]",
+    "[^1] and [^1]: note",
+    ":smile: @user #1",
+    ": definition",
+    "*[HTML]: abbreviation",
+    "quotes \" and ' and \\",
+    "two\nlines",
+    "    four spaces",
+    "\ttab",
+)
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, its comments, links and text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.comments, self.links, self.words = [], [], [], []
+        self.feed(html)
+        self.close()
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        # The id of a heading follows its words.
+        kept = [(key, value) for key, value in attrs if key not in ("id", "href")]
+        self.elements.append((tag, tuple(kept)))
+        self.links += [value for key, value in attrs if key == "href"]
+
+    def handle_comment(self, data):
+        self.comments.append(data)
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def handle_decl(self, decl):
+        self.elements.append(("!", decl))
+
+    unknown_decl = handle_pi = handle_decl
+
+
+def to_html(text):
+    """Markdown as the site renders it; the front matter is not part of it."""
+    return renderer().reset().convert(text)
+
+
+@cache
+def renderer():
+    config = yaml.safe_load((Path(__file__).resolve().parents[1] / "mkdocs.yml").read_text("utf-8"))
+    options = {"toc": {}, "tables": {}, "fenced_code": {}}
+    for extension in config["markdown_extensions"]:
+        options |= extension if isinstance(extension, dict) else {extension: {}}
+    options["toc"] = {**options["toc"], "permalink": False}
+    return markdown.Markdown(extensions=list(options), extension_configs=options)

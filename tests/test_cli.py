@@ -1,0 +1,242 @@
+"""The command as typed: what it answers, what it ends with, and what it never imports."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from effcc import cli
+
+PICO = ("--config", "registry/cc_pico_4e.yaml")
+
+
+@pytest.fixture
+def effcc(project, capsys):
+    """Runs a command in a project of its own: (exit code, standard output, standard error)."""
+
+    def run(*words):
+        code = cli.main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("list",), ("check",), ("docs",)])
+def test_verbs_that_only_read_import_no_torch(project, words):
+    code = (
+        "import sys; from effcc.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'lightning', 'numpy', 'PIL', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_list_shows_every_variant_and_speaks_json(effcc):
+    code, out, _ = effcc("list")
+    assert code == 0
+    for name in ("cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e"):
+        assert name in out
+    rows = json.loads(effcc("list", "--json")[1])
+    assert {row["name"]: row["parameters"] for row in rows}["cc_b0_4e"] == 13_314_116
+
+
+def test_show_puts_claims_beside_what_is_computed(effcc):
+    code, out, _ = effcc("show", "cc_b0_4e")
+    assert code == 0
+    flops = next(line for line in out.splitlines() if line.startswith("FLOPs"))
+    assert "224153788" in flops
+    assert "396,513,888" in flops
+    assert flops.endswith("disputed")
+
+
+def test_show_resolved_says_where_each_value_was_written(effcc):
+    _, out, _ = effcc("show", "cc_b0_4e", "--resolved", "--recipe.lr", "0.5")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "model-index/tf-efficientnet-condconv.md:" in lines["recipe.momentum"]
+    assert "registry/cc_b0_4e.yaml:" in lines["network.experts"]
+    assert "--recipe.lr" in lines["recipe.lr"]
+    assert "overrides 0.256" in lines["recipe.lr"]
+    assert lines["network.width"].endswith("default")
+
+
+def test_a_printed_configuration_can_be_read_back(effcc, project):
+    _, out, _ = effcc("fit", *PICO, "--print_config", "--recipe.lr", "0.02", "--seed", "7")
+    (project.root / "full.yaml").write_text(out)
+    again = effcc("fit", *PICO, "--config", "full.yaml", "--print_config")
+    assert again == (0, out, "")
+    assert "lr: 0.02" in out
+    assert "seed: 7" in out
+
+
+def test_configurations_stack_and_flags_win(effcc, project):
+    (project.root / "one.yaml").write_text("recipe: {lr: 0.5, epochs: 3}\n")
+    (project.root / "two.yaml").write_text("recipe: {epochs: 4}\n")
+    _, out, _ = effcc(
+        "fit",
+        *PICO,
+        "--config",
+        "one.yaml",
+        "--config",
+        "two.yaml",
+        "--recipe.lr=0.7",
+        "--print_config",
+    )
+    assert "lr: 0.7" in out
+    assert "epochs: 4" in out
+
+
+USAGE = [
+    (("fit",), "name a variant's file"),
+    (
+        ("fit", "--config", "nope.yaml"),
+        "nope.yaml: no such file; there are: registry/cc_b0_4e.yaml",
+    ),
+    (("fit", *PICO, "--recipe.lrr", "1"), "--recipe.lrr: unknown key; did you mean 'lr'?"),
+    (("fit", *PICO, "--recipe.lr", "fast"), '--recipe.lr: expected a number, found "fast"'),
+    (("fit", *PICO, "--recipe.lr"), "--recipe.lr needs a value"),
+    (("fit", *PICO, "--lr", "1"), "did you mean --recipe.lr?"),
+    (("fit", *PICO, "--trainer.max_epoch", "1"), "did you mean 'max_epochs'?"),
+    (("fit", *PICO, "--recipe.lr.x", "1"), "--recipe.lr: expected a number"),
+    (("fit", *PICO, "--data.source", "imagenet"), "expected one of digits, folder"),
+    (("fit", *PICO, "--data.source", "folder"), "add --data.root DIR"),
+    (("fit", *PICO, "--trainer.logger", "os.system"), "'os.system' may not be imported"),
+    (
+        ("fit", *PICO, "--trainer.max_epochs", "banana"),
+        "banana is not a value that lightning.Trainer",
+    ),
+    (("fit", *PICO, "--ckpt_path", "last"), "run effcc fit first"),
+    (("test", *PICO), "name weights with --ckpt_path"),
+    (("show", "cc_b0_4"), "did you mean 'cc_b0_4e'?"),
+    (("new", "Bad-Name", "--from", "cc_b0_4e"), "no name for a variant"),
+    (("new", "cc_b0_8e", "--from", "cc_b0_4e"), "registry/cc_b0_8e.yaml exists"),
+    (("new", "cc_x", "--from", "cc_y"), "no variant 'cc_y'"),
+    (("list", "--all"), "'--all' is not an option"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), USAGE, ids=[" ".join(u[0])[:60] for u in USAGE])
+def test_a_command_typed_wrong_is_one_line_and_two(effcc, project, words, message):
+    code, _, err = effcc(*words)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(project.runs.glob("*/*"))
+
+
+INPUT = [
+    (("fit", *PICO, "--data.source", "folder", "--data.root", "/nowhere"), "no folder /nowhere"),
+    (("fit", *PICO, "--network.num_classes", "7"), "handwritten digits has 10 classes"),
+    (("fit", *PICO, "--data.batch_size", "5000"), "set --data.batch_size"),
+    (("test", *PICO, "--ckpt_path", "none.ckpt"), "none.ckpt: no such checkpoint"),
+    (("check", "none.md"), "none.md: cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), INPUT, ids=[" ".join(u[0])[:60] for u in INPUT])
+def test_bad_input_is_one_line_and_three_and_leaves_nothing(effcc, project, words, message):
+    code, _, err = effcc(*words)
+    assert code == 3
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(project.runs.rglob("*.*"))
+    assert not project.results.exists()
+
+
+def test_every_problem_of_a_file_is_told_at_once(effcc, project):
+    (project.root / "bad.yaml").write_text(
+        "recipe: {lr: fast}\nnetwrk: {}\ntrainer: {max_epoch: 2}\n"
+    )
+    code, _, err = effcc("fit", *PICO, "--config", "bad.yaml")
+    assert code == 3
+    assert err.splitlines() == [
+        'bad.yaml:1:14: recipe.lr: expected a number, found "fast"',
+        "bad.yaml:2:1: netwrk: unknown key; did you mean 'network'?",
+        "bad.yaml:3:11: trainer.max_epoch: unknown key; did you mean 'max_epochs'?",
+    ]
+
+
+def test_an_undisputed_disagreement_fails_the_check(effcc, project):
+    page = project.model_index / "tf-efficientnet-condconv.md"
+    page.write_text(page.read_text().replace("Parameters: 13310000", "Parameters: 13400000"))
+    code, out, err = effcc("check")
+    assert code == 1
+    assert "Parameters: claims 13400000, computed 13,314,116" in err
+    assert "1 problems" in out
+
+
+def test_docs_check_fails_until_docs_are_written(effcc, project):
+    assert effcc("docs", "--check")[0] == 1
+    code, out, _ = effcc("docs")
+    assert code == 0
+    assert "wrote docs/models/cc_b0_4e.md" in out
+    assert effcc("docs", "--check") == (0, "all pages are up to date\n", "")
+
+
+def test_outside_a_project_the_command_says_so(effcc, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("EFFCC_HOME", str(tmp_path_factory.mktemp("empty")))
+    code, _, err = effcc("list")
+    assert code == 2
+    assert "run effcc inside a project" in err
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Lightning's hints to people at a terminal
+def test_fit_test_validate_and_predict_work_together(effcc, project):
+    short = ("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2")
+    code, out, _ = effcc("fit", *PICO, *short)
+    assert code == 0
+    assert out.splitlines()[1].startswith("No data was named: training on the embedded handwritten")
+    assert "--data.source folder --data.root DIR" in out
+    assert "changed here: trainer.max_epochs=1" in out
+
+    (record,) = project.results.rglob("*.json")
+    measured = json.loads(record.read_text())
+    assert f"record      registry/results/cc_pico_4e/{record.name}" in out
+    assert measured["overrides"] == {"trainer.max_epochs": 1, "trainer.limit_train_batches": 2}
+    assert record.stem in (project.models / "cc_pico_4e.md").read_text()
+
+    code, out, _ = effcc("test", *PICO, "--ckpt_path", "last")
+    assert code == 0
+    assert f"{measured['metrics']['top1']['correct']} of 360 images" in out
+    assert len(list(project.results.rglob("*.json"))) == 2
+
+    code, out, _ = effcc("validate", *PICO, "--ckpt_path", "last")
+    assert code == 0
+    assert "of 180 images" in out
+    assert len(list(project.results.rglob("*.json"))) == 2
+
+    pictures = project.root / "pictures"
+    pictures.mkdir()
+    for name in ("a.png", "b.jpg"):
+        Image.fromarray(np.full((9, 7), 99, np.uint8)).save(pictures / name)
+    code, out, _ = effcc("predict", *PICO, "--ckpt_path", "last", "pictures", "pictures/a.png")
+    assert code == 0
+    assert [line.split()[-1] for line in out.splitlines()[1:]] == [
+        "pictures/a.png",
+        "pictures/b.jpg",
+        "pictures/a.png",
+    ]
+    rows = json.loads(
+        effcc("predict", *PICO, "--ckpt_path", "last", "pictures", "--json", "--top", "10")[1]
+    )
+    assert sum(entry["probability"] for entry in rows[0]["classes"]) == pytest.approx(1, abs=1e-5)
+    assert {entry["class"] for entry in rows[0]["classes"]} == set("0123456789")
+
+    (pictures / "c.png").write_text("no picture")
+    code, _, err = effcc("predict", *PICO, "--ckpt_path", "last", "pictures")
+    assert (code, "pictures/c.png: cannot be decoded" in err) == (3, True)
+
+    (checkpoint,) = project.runs.rglob("last.ckpt")
+    code, _, err = effcc("test", "--config", "registry/cc_b0_4e.yaml", "--ckpt_path", checkpoint)
+    assert code == 3
+    assert "a checkpoint of cc_pico_4e, with network.width 0.25; this variant's is 1.0" in err
+
+    code, _, err = effcc("fit", *PICO, "--ckpt_path", "last")
+    assert code == 2
+    assert "has its 1 epochs; raise --trainer.max_epochs" in err

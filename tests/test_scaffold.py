@@ -1,0 +1,114 @@
+"""A new variant begins as two files that pass every check."""
+
+import pytest
+
+from effcc.catalog import registry, scaffold, verify
+from effcc.catalog.errors import UsageError
+from effcc.catalog.registry import UnknownVariant
+from effcc.report import cards
+
+BASES = ("cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e")
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_new_variant_passes_as_written(project, base):
+    variant, page = scaffold.new("cc_new", base, project)
+    assert project.shown(variant) == "registry/cc_new.yaml"
+    assert project.shown(page) == "model-index/cc_new.md"
+    entries = registry.entries(project)
+    registry.entries(project, source="digits")
+    assert verify.problems(entries) == []
+    assert project.models / "cc_new.md" in cards.pages(project)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_new_variant_is_its_base_until_it_is_edited(project, base):
+    scaffold.new("cc_new", base, project)
+    new, old = (registry.load(name, project) for name in ("cc_new", base))
+    assert (new.network, new.preprocessing, new.recipe) == (
+        old.network,
+        old.preprocessing,
+        old.recipe,
+    )
+    assert new.entry == "cc_new"
+    assert new.summary.startswith(f"Like {base}")
+
+
+def test_a_new_variant_claims_nothing_that_its_base_earned(project):
+    scaffold.new("cc_new", "cc_b0_4e", project)
+    claim = {e.spec.name: e.claim for e in registry.entries(project)}["cc_new"]
+    assert not {"FLOPs", "Parameters", "File Size", "ID"} & set(claim.metadata)
+    assert (claim.weights, claim.code, claim.results) == (None, None, ())
+    assert claim.paper.title.startswith("CondConv")
+
+
+def test_facts_that_are_taken_over_keep_their_written_form(project):
+    _, page = scaffold.new("cc_new", "cc_b1_8e", project)
+    text = page.read_text("utf-8")
+    for line in ("Crop Pct: '0.882'", "Image Size: '240'", "Weight Decay: 1.0e-05"):
+        assert line in text
+
+
+def test_the_card_of_a_new_variant_says_nothing_untrue_of_its_citation(project):
+    scaffold.new("cc_new", "cc_b0_4e", project)
+    text = cards.pages(project)[project.models / "cc_new.md"]
+    assert "## Disagreements" not in text
+
+
+def test_comments_of_the_base_are_kept_and_its_first_line_not_doubled(project):
+    path = project.registry / "cc_b0_8e.yaml"
+    path.write_text(path.read_text().replace("experts: 8", "experts: 8  # as published"))
+    variant, _ = scaffold.new("cc_new", "cc_b0_8e", project)
+    text = variant.read_text("utf-8")
+    assert "experts: 8  # as published" in text
+    assert text.count("yaml-language-server") == 1
+    assert text.startswith("# yaml-language-server: $schema=../effcc/catalog/schemas/")
+    assert "registry.schema.json\n" in text
+
+
+def test_what_the_base_disputes_is_not_disputed_anew(project):
+    with (project.registry / "cc_b0_4e.yaml").open("a") as file:
+        file.write("disputes:\n  FLOPs: >-\n    A reason of\n    two lines.\nseed: 5\n")
+    scaffold.new("cc_new", "cc_b0_4e", project)
+    spec = registry.load("cc_new", project)
+    assert not spec.disputes.get("FLOPs", "").startswith("A reason")
+    assert spec.seed == 5
+
+
+@pytest.mark.parametrize(
+    "summary",
+    ["summary: >-\n  Folded over\n  two lines.\n", "summary: 'Quoted over\n  two lines.'\n", ""],
+)
+def test_a_summary_of_any_shape_is_replaced_whole(project, summary):
+    path = project.registry / "cc_b0_4e.yaml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("summary")]
+    path.write_text("\n".join(lines) + "\n" + summary)
+    scaffold.new("cc_new", "cc_b0_4e", project)
+    assert registry.load("cc_new", project).summary.startswith("Like cc_b0_4e")
+
+
+@pytest.mark.parametrize("name", ["cc_b0_4e", "index", "Caps", "a-b", "../up", "", "x" * 65, "é"])
+def test_a_name_that_cannot_be_is_refused_and_nothing_written(project, name):
+    before = sorted(project.root.rglob("*"))
+    with pytest.raises(UsageError):
+        scaffold.new(name, "cc_b0_8e", project)
+    assert sorted(project.root.rglob("*")) == before
+
+
+def test_a_name_that_an_entry_has_is_refused(project):
+    with pytest.raises(UsageError, match="an entry named 'effcc_cc_pico_4e' is in model-index/"):
+        scaffold.new("effcc_cc_pico_4e", "cc_b0_8e", project)
+
+
+def test_a_page_that_stands_there_is_not_written_over(project):
+    (project.model_index / "cc_new.md").write_text(
+        "<!--\nType: model-index\nModels: [{Name: other}]\n-->\n"
+    )
+    with pytest.raises(UsageError, match=r"model-index/cc_new.md exists"):
+        scaffold.new("cc_new", "cc_b0_8e", project)
+    assert not (project.registry / "cc_new.yaml").exists()
+
+
+def test_an_unknown_base_is_answered_with_the_nearest(project):
+    with pytest.raises(UnknownVariant, match="did you mean 'cc_b0_8e'"):
+        scaffold.new("cc_new", "cc_b0_8", project)
