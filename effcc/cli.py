@@ -175,19 +175,10 @@ def show(args: argparse.Namespace) -> int:
         return 0
     print(f"{spec.name}: {spec.summary}\nentry {spec.entry} ({claims[spec.entry].place.short})\n")
     rows = [
-        (
-            c.key,
-            c.claimed,
-            c.computed,
-            "agrees" if c.agrees else "differs" if not c.reason else "disputed",
-        )
-        for c in verify.compare(claims[spec.entry], spec)
+        (row.key, row.verdict, row.claimed, row.computed)
+        for row in verify.compare(claims[spec.entry], spec)
     ]
-    print(
-        terminal.table(("", "claimed", "computed", ""), rows)
-        if rows
-        else "the entry claims nothing that can be computed"
-    )
+    print(terminal.table(("figure", "verdict", "claimed", "computed"), rows))
     print(f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from")
     return 0
 

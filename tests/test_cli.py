@@ -53,7 +53,7 @@ def test_show_puts_claims_beside_what_is_computed(effcc):
     flops = next(line for line in out.splitlines() if line.startswith("FLOPs"))
     assert "224153788" in flops
     assert "396,513,888" in flops
-    assert flops.endswith("disputed")
+    assert "disputed" in flops
 
 
 def test_show_resolved_says_where_each_value_was_written(effcc):

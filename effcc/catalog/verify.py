@@ -30,6 +30,11 @@ class Comparison:
     reason: str
     place: Place
 
+    @property
+    def verdict(self) -> str:
+        """agrees; disputed, if it does not but the registry says why; or differs."""
+        return "agrees" if self.agrees else "disputed" if self.reason else "differs"
+
 
 def compare(claim: Claim, spec: Spec) -> list[Comparison]:
     """Every figure of the claim that can be computed from the documented network."""
@@ -84,11 +89,28 @@ def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, st
         # A checkpoint file is its tensors and a name and header for each.
         agrees = 0 <= (fact.number or 0) - cost.state_bytes <= 400 * cost.tensors
         yield row("File Size", f"{cost.state_bytes:,} bytes of tensors, plus headers", agrees)
+    if fact := claim.metadata.get("Training Techniques"):
+        used = techniques(spec)
+        claimed = ", ".join(fact.data)
+        agrees = set(fact.data) <= set(used)
+        yield "Training Techniques", claimed, ", ".join(used), agrees, "", fact.place
     title = claim.cited.title if claim.cited else None
     if title and claim.bibtex:
         bibtex, agrees = claim.bibtex[0], same_title(claim.bibtex[0], title)
         claimed = f"“{bibtex_field(bibtex, 'title')}” in its BibTeX"
         yield "Citation", claimed, f"“{title}” as its Paper", agrees, "", claim.place
+
+
+def techniques(spec: Spec) -> list[str]:
+    """What training the spec uses, in the words that model-index files have for it."""
+    recipe = spec.recipe
+    used = {
+        "Label Smoothing": recipe.label_smoothing > 0,
+        "RMSProp": True,
+        "Stochastic Depth": spec.network.drop_path > 0,
+        "Weight Decay": recipe.weight_decay > 0,
+    }
+    return [name for name, is_used in used.items() if is_used]
 
 
 def same_title(bibtex: str, title: str) -> bool:
