@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcc import options, terminal
-from effcc.catalog import document, home
-from effcc.catalog.document import BadFile, Problem
-from effcc.catalog.errors import UsageError, UserError
+from effcc.catalog import home, page
+from effcc.catalog.errors import BadFile, Problem, UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.spec import Spec, settings_in_order
 
@@ -209,7 +208,7 @@ def _check_files(paths: list[Path]) -> int:
     found, problems = 0, list[Problem]()
     for path in paths:
         for file in modelindex.files_in(path) if path.is_dir() else [path]:
-            if path.is_dir() and not document.may_hold_index(file):
+            if path.is_dir() and not page.may_hold_index(file):
                 continue  # a page beside the cards, such as a README
             try:
                 found += len(modelindex.load_file(file, file.parent))

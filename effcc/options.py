@@ -8,8 +8,7 @@ from typing import Any
 
 import effcc
 from effcc.catalog import document, schema
-from effcc.catalog.document import COMMAND_LINE, BadFile, Place, Problem
-from effcc.catalog.errors import UsageError
+from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
 from effcc.catalog.spec import SECTIONS, settings_in_order
 
 # The verbs that resolve a variant, and so take settings.

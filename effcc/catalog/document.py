@@ -7,6 +7,7 @@ written text is kept, because `77.32%`, `'0.875'` and `1.0e-05` are how somebody
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -16,15 +17,16 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog.errors import UsageError, UserError
+from effcc.catalog.errors import BadFile, Place, Problem
+from effcc.catalog.page import PAGES, model_index_comment, place_of
 
 KeyPath = tuple[str | int, ...]
-COMMAND_LINE = "command line"  # the file of what was typed there
 
 # Far above any real card, far below what makes a machine swap: bounds on hostile files.
 MAX_BYTES = 16 * 2**20
 MAX_NODES = 200_000
 MAX_DEPTH = 60
+MAX_DIGITS = 400
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -40,53 +42,18 @@ _WORDS: dict[Any, str] = {
 _CONSTANTS = {word: value for value, words in _WORDS.items() for word in words.split(" ")}
 _CORE = "tag:yaml.org,2002:"
 _TAGS = {_CORE + kind for kind in ("str", "int", "float", "bool", "null", "map", "seq")}
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
-_PAGES = (".md", ".mdx", ".markdown")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_COMMENT = re.compile(r"<!--\s*\r?\n?\s*[Tt]ype:\s*['\"]?model-index\b")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A position in a file, counted from 1; line 0 is the whole file, or a command line."""
-
-    file: str
-    line: int = 0
-    col: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.col}" if self.line else self.file
-
-    @property
-    def short(self) -> str:
-        """`file:line`, as a card prints it."""
-        return f"{self.file}:{self.line}" if self.line else self.file
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """Something wrong in a file, in words that say what to write instead."""
-
-    place: Place
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.place}: {self.key}: {self.message}"
-            if self.key
-            else f"{self.place}: {self.message}"
-        )
-
-
-class BadFile(UserError):
-    """A file, or a command line, that cannot be used, with every problem found in it."""
-
-    def __init__(self, *problems: Problem) -> None:
-        self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
-        if all(problem.place.file == COMMAND_LINE for problem in problems):
-            self.exit_code = UsageError.exit_code
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "null": (type(None),),
+}
+# Control characters, lone surrogates, and the line ends that YAML 1.1 and 1.2 disagree about.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ud800-\udfff\ufffe\uffff]"
+)
+_SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,53 +120,25 @@ def read(path: Path, shown: str | None = None) -> Document:
         raise BadFile(
             Problem(Place(shown, line, 1), "", "not UTF-8; save the file as UTF-8")
         ) from None
-    if path.suffix.lower() in _PAGES:
+    if path.suffix.lower() in PAGES:
         return parse(model_index_comment(text, shown), shown, text)
+    if path.suffix.lower() == ".json":
+        text = _SURROGATES.sub(_joined, text)
     return parse(text, shown)
 
 
-def may_hold_index(path: Path) -> bool:
-    """Whether a file is worth reading for a model-index: data, or a page that names it."""
-    if path.suffix.lower() not in _PAGES:
-        return True
-    return _COMMENT.search(path.read_text("utf-8", errors="replace")) is not None
+def unquoted(text: str) -> Any:
+    """What a scalar without quotes is in YAML 1.2: a number, true, false, nothing, or the text."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INT.fullmatch(text):
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def model_index_comment(text: str, shown: str = "<text>") -> str:
-    """The model-index comment of a Markdown page, at the lines and columns it has there.
-
-    Comments inside code fences are examples, not data.
-
-    Raises:
-        BadFile: there is no such comment, or it does not end.
-    """
-    lines, fence = text.splitlines(keepends=True), ""
-    start = 0
-    for line in lines:
-        opening = _FENCE.match(line)
-        if opening and not fence:
-            fence = opening[1]
-        elif opening and opening[1].startswith(fence) and not line.strip().strip(fence[0]):
-            fence = ""
-        elif (
-            not fence and (begin := line.find("<!--")) >= 0 and _COMMENT.match(text, start + begin)
-        ):
-            return _comment_body(text, start + begin + 4, shown)
-        start += len(line)
-    raise BadFile(Problem(Place(shown), "", "no `<!-- Type: model-index` comment on this page"))
-
-
-def _comment_body(text: str, start: int, shown: str) -> str:
-    # A line holding only the arrow ends the comment, so that a value may hold an arrow.
-    end = re.compile(r"^[ \t]*-->", re.MULTILINE).search(text, start)
-    stop = end.start() if end else text.find("-->", start)
-    if stop < 0:
-        line = text.count("\n", 0, start) + 1
-        raise BadFile(
-            Problem(Place(shown, line, 1), "", "the model-index comment does not end; add `-->`")
-        )
-    line_start = text.rfind("\n", 0, start) + 1
-    return "\n" * text.count("\n", 0, start) + " " * (start - line_start) + text[start:stop]
+def _joined(pair: re.Match[str]) -> str:
+    """Two of JSON's escapes as the one character they stand for; YAML has another escape for it."""
+    return json.loads(f'"{pair[0]}"')
 
 
 def parse(text: str, shown: str = "<text>", page: str = "") -> Document:
@@ -210,11 +149,8 @@ def parse(text: str, shown: str = "<text>", page: str = "") -> Document:
             file.
     """
     if bad := _UNPRINTABLE.search(text):
-        line = text.count("\n", 0, bad.start()) + 1
-        col = bad.start() - text.rfind("\n", 0, bad.start())
-        raise BadFile(
-            Problem(Place(shown, line, col), "", f"control character {bad[0]!r}; remove it")
-        )
+        message = f"control character {bad[0]!r}; remove it"
+        raise BadFile(Problem(place_of(text, bad.start(), shown), "", message))
     builder = _Builder(shown)
     try:
         data = builder.document(yaml.parse(text, Loader=_Loader))
@@ -276,11 +212,11 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             node = _Node("scalar", place, event.value, tag, event.style in ("'", '"', "|", ">"))
         elif isinstance(event, yaml.SequenceStartEvent):
-            node = _Node("seq", place, [])
+            node = _Node("seq", place, [], tag)
             while not isinstance(item := next(events), yaml.SequenceEndEvent):
                 node.value.append(self.node(item, events, depth + 1))
         else:
-            node = _Node("map", place, [])
+            node = _Node("map", place, [], tag)
             while not isinstance(key := next(events), yaml.MappingEndEvent):
                 pair = self.node(key, events, depth + 1), self.node(next(events), events, depth + 1)
                 node.value.append(pair)
@@ -289,67 +225,74 @@ class _Builder:
         return node
 
     def data(self, node: _Node, path: KeyPath, key: Place) -> Any:
-        self.count += 1
-        if self.count > MAX_NODES:
-            self.fail(node.place, f"more than {MAX_NODES} values once aliases are followed")
-        if len(path) > MAX_DEPTH:
-            self.fail(node.place, f"nested more than {MAX_DEPTH} deep")
         if node.kind == "scalar":
+            self.enter(node, len(path))
             self.marks[path] = Mark(node.place, key, node.value)
             return self.scalar(node, path)
+        if node.tag not in (None, _CORE + node.kind):
+            message = f"a {node.kind} is not of type {(node.tag or '').removeprefix(_CORE)}"
+            self.problems.append(Problem(node.place, dotted(path), message))
         self.marks[path] = Mark(node.place, key)
-        if node.kind == "seq":
-            return [self.data(item, (*path, i), item.place) for i, item in enumerate(node.value)]
-        return self.mapping(node, path)
+        if node.kind == "map":
+            return self.mapping(node, path)
+        self.enter(node, len(path))
+        return [self.data(item, (*path, i), item.place) for i, item in enumerate(node.value)]
 
-    def mapping(self, node: _Node, path: KeyPath) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def mapping(self, node: _Node, path: KeyPath, depth: int = 0) -> dict[str, Any]:
+        self.enter(node, len(path) + depth)
+        merged: dict[str, Any] = {}
         own: dict[str, Place] = {}
         for key, value in node.value:
             if key.kind != "scalar":
-                self.problems.append(
-                    Problem(key.place, dotted(path), "a key must be a word, not a list")
-                )
-            elif key.value == "<<" and not key.quoted:
-                for source in reversed(value.value if value.kind == "seq" else [value]):
-                    if source.kind == "map":
-                        result = self.mapping(source, path) | result
-                    else:
-                        self.problems.append(
-                            Problem(value.place, dotted(path), "<< takes a mapping")
-                        )
+                message = "a key must be a word, not a list"
+                self.problems.append(Problem(key.place, dotted(path), message))
             elif key.value in own:
-                first = own[key.value]
-                message = f"given twice, first on line {first.line}; keep one"
+                message = f"given twice, first on line {own[key.value].line}; keep one"
                 self.problems.append(Problem(key.place, dotted((*path, key.value)), message))
             else:
                 own[key.value] = key.place
+                if key.value == "<<" and not key.quoted:
+                    merged = self.merge(value, path, depth)
+        result = merged
         for key, value in node.value:
-            if key.kind == "scalar" and own.get(key.value) is key.place:
+            stated = key.kind == "scalar" and own.get(key.value) is key.place
+            if stated and (key.value != "<<" or key.quoted):
                 result[key.value] = self.data(value, (*path, key.value), key.place)
         return result
 
+    def merge(self, value: _Node, path: KeyPath, depth: int) -> dict[str, Any]:
+        """What `<<` brings; of several mappings the first that has a key gives it."""
+        merged: dict[str, Any] = {}
+        for source in reversed(value.value if value.kind == "seq" else [value]):
+            if source.kind == "map":
+                merged |= self.mapping(source, path, depth + 1)
+            else:
+                self.problems.append(Problem(value.place, dotted(path), "<< takes a mapping"))
+        return merged
+
     def scalar(self, node: _Node, path: KeyPath) -> Any:
-        if (node.quoted and node.tag in (None, _CORE + "str")) or node.tag == _CORE + "str":
+        value = self.untagged(node, path)
+        kind = (node.tag or "").removeprefix(_CORE)
+        if kind and (type(value) not in _KINDS.get(kind, ())):
+            message = f"{node.value!r} is not of type {kind}"
+            self.problems.append(Problem(node.place, dotted(path), message))
+        return value
+
+    def untagged(self, node: _Node, path: KeyPath) -> Any:
+        if node.tag == _CORE + "str" or (node.quoted and node.tag is None):
             return node.value
-        if node.value in _CONSTANTS:
-            return _CONSTANTS[node.value]
-        if _INT.fullmatch(node.value):
-            if len(node.value) > 400:
-                self.problems.append(
-                    Problem(node.place, dotted(path), "a number of more than 400 digits")
-                )
-                return 0
-            base = {"0o": 8, "0x": 16}.get(node.value[:2], 10)
-            return int(node.value, base)
-        if _FLOAT.fullmatch(node.value):
-            return float(node.value)
-        if node.tag is not None and node.tag != _CORE + "str":
-            kind = node.tag.removeprefix(_CORE)
-            self.problems.append(
-                Problem(node.place, dotted(path), f"{node.value!r} is not of type {kind}")
-            )
-        return node.value
+        if len(node.value) > MAX_DIGITS and _INT.fullmatch(node.value):
+            message = f"a number of more than {MAX_DIGITS} digits"
+            self.problems.append(Problem(node.place, dotted(path), message))
+            return 0
+        return unquoted(node.value)
+
+    def enter(self, node: _Node, depth: int) -> None:
+        self.count += 1
+        if self.count > MAX_NODES:
+            self.fail(node.place, f"more than {MAX_NODES} values once aliases are followed")
+        if depth > MAX_DEPTH:
+            self.fail(node.place, f"nested more than {MAX_DEPTH} deep")
 
     def place(self, event: Any) -> Place:
         return Place(self.shown, event.start_mark.line + 1, event.start_mark.column + 1)

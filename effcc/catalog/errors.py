@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+COMMAND_LINE = "command line"  # the file of what was typed there
+
 
 class UserError(ValueError):
     """Bad input: the message says what to do, `exit_code` is what the command ends with."""
@@ -13,3 +17,46 @@ class UsageError(UserError):
     """A command that was typed wrong."""
 
     exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A position in a file, counted from 1; line 0 is the whole file, or a command line."""
+
+    file: str
+    line: int = 0
+    col: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col}" if self.line else self.file
+
+    @property
+    def short(self) -> str:
+        """`file:line`, as a card prints it."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something wrong in a file, in words that say what to write instead."""
+
+    place: Place
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.place}: {self.key}: {self.message}"
+            if self.key
+            else f"{self.place}: {self.message}"
+        )
+
+
+class BadFile(UserError):
+    """A file, or a command line, that cannot be used, with every problem found in it."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+        if all(problem.place.file == COMMAND_LINE for problem in problems):
+            self.exit_code = UsageError.exit_code

@@ -10,6 +10,7 @@ ALLOWED = tuple(
     f"lightning.pytorch.{part}"
     for part in ("loggers", "callbacks", "profilers", "strategies", "plugins", "accelerators")
 )
+_ALLOWED = re.compile(rf"({'|'.join(re.escape(place) for place in ALLOWED)})\.[A-Z]\w*")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 # Trainer arguments that are looked up as classes when given as text.
 _CLASSES = ("logger", "callbacks", "profiler", "strategy", "plugins", "accelerator")
@@ -24,11 +25,8 @@ def forbidden(trainer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in trainer.items():
         for text in _texts(value):
             suspect = key in _CLASSES or not isinstance(value, str)
-            if (
-                suspect
-                and _DOTTED.fullmatch(text)
-                and not text.startswith(tuple(f"{path}." for path in ALLOWED))
-            ):
+            # Only what these places bring themselves: a name below one could be what it imports.
+            if suspect and _DOTTED.fullmatch(text) and not _ALLOWED.fullmatch(text):
                 yield f"trainer.{key}", text
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from effcc.catalog import schema
-from effcc.catalog.document import BadFile, Document, KeyPath, Place, Problem, read
+from effcc.catalog.document import Document, KeyPath, read, unquoted
+from effcc.catalog.errors import BadFile, Place, Problem
 
 _NUMBER = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([%kKMGT]?)\s*")
 _SCALE = {"": 1, "%": Decimal("0.01"), "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -28,7 +29,8 @@ _BIBTEX = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTI
 class Fact:
     """One published value: its data, the text it was written as, and where.
 
-    `'0.875'` has a string as data and `0.875` a float; both read as the number 0.875.
+    `'0.875'` has a string as data and `0.875` a float; both read as the number 0.875. A list is a
+    tuple, its figures facts themselves.
     """
 
     data: Any
@@ -121,19 +123,16 @@ def load(folder: Path, root: Path) -> dict[str, Claim]:
     Raises:
         BadFile: with the problems of all files.
     """
+    reader = _Reader(root)
     claims: dict[str, Claim] = {}
-    problems: list[Problem] = []
     for file in files_in(folder):
-        try:
-            for claim in load_file(file, root):
-                if other := claims.get(claim.name):
-                    message = f"{claim.name!r} is already in {other.place.short}; rename one"
-                    problems.append(Problem(claim.place, "Name", message))
-                claims.setdefault(claim.name, claim)
-        except BadFile as error:
-            problems.extend(error.problems)
-    if problems:
-        raise BadFile(*problems)
+        for claim in reader.read(file):
+            if other := claims.get(claim.name):
+                message = f"{claim.name!r} is already in {other.place.short}; rename one"
+                reader.problems.append(Problem(claim.place, "Name", message))
+            claims.setdefault(claim.name, claim)
+    if reader.problems:
+        raise BadFile(*reader.problems)
     return claims
 
 
@@ -142,23 +141,16 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(f for f in folder.glob("*") if f.suffix in (".md", ".yml", ".yaml", ".json"))
 
 
-def load_file(path: Path, root: Path, importers: tuple[Path, ...] = ()) -> list[Claim]:
-    """The claims of one file and of those it imports.
+def load_file(path: Path, root: Path) -> list[Claim]:
+    """The claims of one file and of those it imports, each file once.
 
     Raises:
-        BadFile: with every problem of the file.
+        BadFile: with every problem of all of them.
     """
-    document = read(path, _shown(path, root))
-    claims = parse(document)
-    imports = (document.data or {}).get("Import") or []
-    for number, pattern in enumerate([imports] if isinstance(imports, str) else imports):
-        key: KeyPath = ("Import", number) if isinstance(imports, list) else ("Import",)
-        for file in _imported(pattern, path, root, document, key):
-            chain = (*importers, path)
-            if file in [p.resolve() for p in chain]:
-                names = " -> ".join(_shown(p, root) for p in (*chain, file))
-                raise BadFile(document.problem(key, f"imports go in a circle: {names}"))
-            claims += load_file(file, root, chain)
+    reader = _Reader(root)
+    claims = reader.read(path)
+    if reader.problems:
+        raise BadFile(*reader.problems)
     return claims
 
 
@@ -236,7 +228,7 @@ def dump(claims: Iterable[Claim]) -> str:
         data["Collections"] = [_without_none(_collection_data(c)) for c in collections.values()]
     data["Models"] = [_without_none(_claim_data(claim)) for claim in claims]
     text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
-    return text.replace("-->", "--\\x3e").replace("--!>", "--!\\x3e")
+    return text.replace("<", "\\x3c").replace(">", "\\x3e")  # only in double quotes, see _Dumper
 
 
 def _collection_data(collection: Collection) -> dict[str, Any]:
@@ -280,10 +272,16 @@ def _without_none(data: dict[str, Any]) -> dict[str, Any]:
 def _facts(document: Document, path: KeyPath, data: dict[str, Any] | None) -> dict[str, Fact]:
     facts = {}
     for key, value in (data or {}).items():
-        mark = document.mark((*path, key))
-        value = tuple(value) if isinstance(value, list) else value
-        facts[key] = Fact(value, mark.text, mark.value)
+        facts[key] = _fact(document, (*path, key), value)
     return facts
+
+
+def _fact(document: Document, path: KeyPath, value: Any) -> Fact:
+    mark = document.mark(path)
+    if isinstance(value, list):
+        items = (_fact(document, (*path, number), item) for number, item in enumerate(value))
+        value = tuple(item.data if isinstance(item.data, str) else item for item in items)
+    return Fact(value, mark.text, mark.value)
 
 
 def _result(document: Document, path: KeyPath, data: dict[str, Any]) -> Result:
@@ -297,48 +295,88 @@ def _shown(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _imported(pattern: str, path: Path, root: Path, document: Document, key: KeyPath) -> list[Path]:
-    if Path(pattern).is_absolute() or (
-        ".." in Path(pattern).parts and not _inside(path.parent / pattern, root)
-    ):
-        raise BadFile(document.problem(key, f"{pattern!r} leaves {root}; imports may not"))
-    files = sorted(path.parent.glob(pattern))
-    if not files:
-        raise BadFile(document.problem(key, f"no file matches {pattern!r} beside {document.file}"))
-    for file in files:
-        if not _inside(file, root):
-            raise BadFile(
-                document.problem(key, f"{pattern!r} leads to {file.resolve()}, outside {root}")
-            )
-    return [file.resolve() for file in files]
+class _Reader:
+    """Files and their imports, each read once, with the problems of all."""
 
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.seen: set[Path] = set()
+        self.problems: list[Problem] = []
 
-def _inside(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+    def read(self, path: Path, importers: tuple[Path, ...] = ()) -> list[Claim]:
+        path = path.resolve()
+        if path in self.seen:
+            return []
+        self.seen.add(path)
+        try:
+            document = read(path, _shown(path, self.root))
+            claims = parse(document)
+        except BadFile as error:
+            self.problems.extend(error.problems)
+            return []
+        chain = (*importers, path)
+        imports = (document.data or {}).get("Import") or []
+        for number, pattern in enumerate([imports] if isinstance(imports, str) else imports):
+            key: KeyPath = ("Import", number) if isinstance(imports, list) else ("Import",)
+            for file in self.imported(pattern, path, document, key):
+                if file in chain:
+                    names = " -> ".join(_shown(p, self.root) for p in (*chain, file))
+                    message = f"imports go in a circle: {names}"
+                    self.problems.append(document.problem(key, message))
+                else:
+                    claims += self.read(file, chain)
+        return claims
+
+    def imported(self, pattern: str, path: Path, document: Document, key: KeyPath) -> list[Path]:
+        """The files that an import names; problems for those it may not or cannot."""
+        leaves = ".." in Path(pattern).parts and not self.inside(path.parent / pattern)
+        if Path(pattern).is_absolute() or leaves:
+            message = f"{pattern!r} leaves {self.root}; imports may not"
+            self.problems.append(document.problem(key, message))
+            return []
+        try:
+            files = [file.resolve() for file in sorted(path.parent.glob(pattern)) if file.is_file()]
+        except (ValueError, IndexError, OSError):  # what pathlib makes of a pattern that is none
+            files = []
+        if not files:
+            message = f"no file matches {pattern!r} beside {document.file}"
+            self.problems.append(document.problem(key, message))
+        for file in files:
+            if not self.inside(file):
+                message = f"{pattern!r} leads to {file}, outside {self.root}"
+                self.problems.append(document.problem(key, message))
+        return [file for file in files if self.inside(file)]
+
+    def inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.root)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Facts as they were written; words that could end a comment in double quotes."""
+    """Facts as they were written; texts that could end a comment or a line in double quotes."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
-    style = '"' if "--" in text else None
+    style = None
+    if re.search(r"[<>]|--|[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe]", text):
+        style = '"'
+    elif not isinstance(unquoted(text), str):
+        style = "'"  # a word to YAML 1.1, a number to 1.2
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
 def _represent_fact(dumper: _Dumper, fact: Fact) -> yaml.Node:
     if isinstance(fact.data, str):
         return _represent_text(dumper, fact.data)
-    if isinstance(fact.data, int | float) and not isinstance(fact.data, bool):
-        # YAML 1.1 would print `1e-5` with a tag; naming the tag that it resolves to itself prints
-        # it plain.
-        return dumper.represent_scalar(
-            dumper.resolve(yaml.ScalarNode, fact.text, (True, False)), fact.text
-        )
-    return dumper.represent_data(list(fact.data) if isinstance(fact.data, tuple) else fact.data)
+    if isinstance(fact.data, dict):
+        return dumper.represent_data(fact.data)
+    if isinstance(fact.data, tuple):
+        return dumper.represent_data(list(fact.data))
+    # YAML 1.1 takes `1e-5` for a word; under whatever tag it resolves to, it is printed plain.
+    tag = dumper.resolve(yaml.ScalarNode, fact.text, (True, False))
+    return dumper.represent_scalar(tag, fact.text)
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from effcc.catalog import modelindex, resolve, schema
-from effcc.catalog.document import COMMAND_LINE, BadFile, Document, Mark, Place, Problem, read
-from effcc.catalog.errors import UsageError
+from effcc.catalog.document import Document, Mark, read
+from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
 from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim
 from effcc.catalog.resolve import Layer

@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from effcc.catalog import imports, schema
-from effcc.catalog.document import COMMAND_LINE, BadFile, Document, Place, Problem
+from effcc.catalog.document import Document
+from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem
 from effcc.catalog.spec import (
     SECTIONS,
     Augment,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from effcc.catalog import files, schema
-from effcc.catalog.document import BadFile, Place, Problem, read
+from effcc.catalog.document import read
+from effcc.catalog.errors import BadFile, Place, Problem
 from effcc.catalog.home import Home
 
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution

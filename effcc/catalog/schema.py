@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import Any
 
-from effcc.catalog.document import Document, KeyPath, Problem
+from effcc.catalog.document import Document, KeyPath
+from effcc.catalog.errors import Problem
 
 _KINDS = {
     "object": "a mapping (key: value)",

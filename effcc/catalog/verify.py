@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from effcc.catalog.cost import count, hook_counter_flops
-from effcc.catalog.document import Place, Problem
+from effcc.catalog.errors import Place, Problem
 from effcc.catalog.modelindex import Claim, Fact
 from effcc.catalog.registry import Entry
 from effcc.catalog.spec import Spec

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from effcc.catalog import files, modelindex, registry, results, verify
 from effcc.catalog.cost import Cost, count
-from effcc.catalog.document import BadFile
+from effcc.catalog.errors import BadFile
 from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim, Fact, Result
 from effcc.catalog.registry import Entry
