@@ -1,11 +1,15 @@
 """A project of its own for every test that writes, and the project that is shipped."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from effcc.catalog.home import Home
+
+# Before torch is imported: on tensors this small, threads cost more in waiting than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 

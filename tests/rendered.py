@@ -7,15 +7,26 @@ from pathlib import Path
 import markdown
 import yaml
 
-HOSTILE = (
+# One of each kind, for whole cards; the others are variations.
+WORST = (
     "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
     "</td></tr></table><b>out</b>",
-    "<div>",
     "<!-- comment",
     "--> <b>out</b>",
-    "--!> <b>out</b>",
     "-- > <b>out</b>",
+    "[x](javascript:alert(1)) <javascript:alert(1)>",
+    "{{ 7 * 7 }} {% raw %} {# x #}",
+    "{: onclick=alert(1) .x #y }",
+    "`code` | **bold** || _em_",
+    "quotes \" and ' and \\",
+    "# two\n- lines",
+    '??? danger "x"',
+)
+HOSTILE = (
+    *WORST,
+    "<img src=x onerror=alert(1)>",
+    "<div>",
+    "--!> <b>out</b>",
     "<?php x ?>",
     "<![CDATA[x]]>",
     "&lt;b&gt; &amp; &#60;",
@@ -26,8 +37,6 @@ HOSTILE = (
     "![x](https://e.org/x.png)",
     "[x]: javascript:alert(1)",
     "<javascript:alert(1)> <https://e.org>",
-    "{{ 7 * 7 }} {% raw %} {# x #}",
-    "{: onclick=alert(1) .x #y }",
     "x {: .y }",
     "# heading",
     "- item",
@@ -39,7 +48,6 @@ HOSTILE = (
     "---",
     "===",
     "***",
-    '??? danger "x"',
     "??? danger",
     "???+ note",
     '!!! note "x"',
@@ -53,8 +61,6 @@ HOSTILE = (
     ":smile: @user #1",
     ": definition",
     "*[HTML]: abbreviation",
-    "quotes \" and ' and \\",
-    "two\nlines",
     "    four spaces",
     "\ttab",
 )

@@ -52,7 +52,7 @@ def test_facts_that_are_taken_over_keep_their_written_form(project):
 def test_the_card_of_a_new_variant_says_nothing_untrue_of_its_citation(project):
     scaffold.new("cc_new", "cc_b0_4e", project)
     text = cards.pages(project)[project.models / "cc_new.md"]
-    assert "## Disagreements" not in text
+    assert "**Citation.**" not in text
 
 
 def test_comments_of_the_base_are_kept_and_its_first_line_not_doubled(project):

@@ -68,7 +68,7 @@ def test_what_may_only_be_one_thing_is_named():
     [
         ("registry", "model: ''"),
         ("registry", "disputes: {FLOPs: wrong}"),
-        (f"registry", f"summary: {'x' * 301}"),
+        ("registry", f"summary: {'x' * 301}"),
         ("model-index", "Collections: [{Name: ''}]"),
         ("model-index", f"Models: [{{Name: a, README: {'x' * 2001}}}]"),
         ("result", "schema: 2"),

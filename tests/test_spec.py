@@ -1,6 +1,7 @@
 """A spec is complete: its layout, its digest and what was changed in it follow from it alone."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_the_layout_is_efficientnet_b0s(spec):
     assert [block.kernel for block in blocks] == [3] * 3 + [5] * 2 + [3] * 3 + [5] * 7 + [3]
     assert [block.experts for block in blocks] == [0] * 8 + [4] * 8
     assert blocks[0].in_channels == 32
-    for before, block in zip(blocks, blocks[1:], strict=False):
+    for before, block in pairwise(blocks):
         assert block.in_channels == before.out_channels
     for block in blocks:
         assert block.mid_channels == block.expand * block.in_channels

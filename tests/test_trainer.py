@@ -1,6 +1,7 @@
-"""A Lightning Trainer from plain data: arguments arrive, mistakes are a line, other code stays out."""
+"""A Lightning Trainer from plain data: mistakes are one line, other code stays out."""
 
 import copy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +29,18 @@ def test_arguments_reach_the_trainer():
     assert isinstance(built, L.Trainer)
     assert (built.max_epochs, built.limit_train_batches) == (7, 0.5)
     assert built.accumulate_grad_batches == 3
+
+
+def test_one_batch_is_not_all_of_them():
+    # Python remembers `float | int` for `int | float` if rich is imported first, as the command
+    # line does; and to Lightning 1.0 is everything.
+    code = (
+        "import rich.console; from effcc.train import trainer;"
+        "t = trainer.build({'accelerator': 'cpu', 'limit_val_batches': 1}, [], None);"
+        "print(repr(t.limit_val_batches))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.split() == ["1"], answer.stderr
 
 
 @pytest.mark.parametrize(

@@ -360,7 +360,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     style = None
-    if re.search(r"[<>]|--|[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe]", text):
+    if re.search(r"[<>]|--|[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe]", text):
         style = '"'
     elif not isinstance(unquoted(text), str):
         style = "'"  # a word to YAML 1.1, a number to 1.2

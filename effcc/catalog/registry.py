@@ -6,8 +6,9 @@ variant are found, checked and put in order; `resolve` writes them over each oth
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ CLAIMED = {
     "Crop Pct": "preprocessing.crop_pct",
     "Interpolation": "preprocessing.interpolation",
 }
-NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+# A variant's name is a file's, a page's and an argument; docs/models/index.md is taken.
+NAME = re.compile(r"(?!index$)[a-z0-9][a-z0-9_]{0,63}")
 
 
 class UnknownVariant(UsageError):
@@ -114,18 +116,30 @@ def load_file(
     """
     variant = _read(path, home)
     claims = claims if claims is not None else modelindex.load(home.model_index, home.root)
-    layers: list[Layer] = [("default", _defaults())]
-    if base := variant.data.get("extends"):
-        layers.append(("shared", _shared(base, variant, home)))
-    claim = _claim(variant, claims, home)
-    layers += [("claim", _claim_layer(claim)), ("variant", variant)]
-    over: list[Layer] = [("overlay", _read(overlay, home)) for overlay in overlays]
-    over.append(("flag", _flags_layer(flags or {})))
-    if checkpoint:
-        over.insert(0, ("checkpoint", _checkpoint_layer(*checkpoint)))
-    source = _source([*layers, *over]) or source
-    layers += [*_profiles(source, [*layers, *over], home), *over]
-    return resolve.resolve(path.stem, claim.name, layers, source)
+    problems: list[Problem] = []
+
+    def attempt(kind: str, make: Callable[..., Document], *of: Any) -> Iterator[Layer]:
+        try:
+            yield kind, make(*of)
+        except BadFile as error:
+            problems.extend(error.problems)
+
+    under = [
+        ("default", _defaults()),
+        *(attempt("shared", _shared, variant, home) if "extends" in variant.data else ()),
+        *attempt("claim", _claim_layer, variant, claims, home),
+        ("variant", variant),
+    ]
+    over = [
+        *(attempt("checkpoint", _checkpoint_layer, *checkpoint) if checkpoint else ()),
+        *(layer for overlay in overlays for layer in attempt("overlay", _read, overlay, home)),
+        *attempt("flag", _flags_layer, flags or {}),
+    ]
+    if problems:
+        raise BadFile(*problems)
+    source = _source([*under, *over]) or source
+    layers = [*under, *_profiles(source, [*under, *over], home), *over]
+    return resolve.resolve(path.stem, variant.data["model"], layers, source)
 
 
 def _read(path: Path, home: Home) -> Document:
@@ -141,11 +155,11 @@ def _validate(document: Document) -> None:
         raise BadFile(*problems)
 
 
-def _shared(name: str, variant: Document, home: Home) -> Document:
-    path = home.shared / f"{name}.yaml"
+def _shared(variant: Document, home: Home) -> Document:
+    path = home.shared / f"{variant.data['extends']}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in home.shared.glob("*.yaml"))
-        hint = schema.closest(name, known) or f"; there are: {', '.join(known)}"
+        hint = schema.closest(path.stem, known) or f"; there are: {', '.join(known)}"
         raise BadFile(variant.problem(("extends",), f"no file {home.shown(path)}{hint}"))
     document = _read(path, home)
     if "extends" in document.data:
@@ -191,13 +205,16 @@ def _defaults() -> Document:
     return Document("default", data, {})
 
 
-def _claim_layer(claim: Claim) -> Document:
+def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> Document:
+    claim = _claim(variant, claims, home)
     data: dict[str, Any] = {}
     marks: dict[tuple[str | int, ...], Mark] = {}
     for key, target in CLAIMED.items():
         if fact := claim.metadata.get(key):
             section, name = target.split(".")
             number = fact.number
+            if number is not None and not math.isfinite(number):
+                raise BadFile(Problem(fact.place, f"Metadata.{key}", "must be a finite number"))
             value = (
                 fact.data if number is None else int(number) if number == int(number) else number
             )

@@ -82,15 +82,13 @@ class _Resolution:
         self.summary = document.data.get("summary", self.summary)
 
     def put(self, setting: str, value: Any, kind: str, place: Place) -> None:
-        self.origins[setting] = Origin(place.short, kind, value, self.origins.get(setting))
+        self.origins[setting] = Origin(place, kind, value, self.origins.get(setting))
 
     def spec(self, source: str | None) -> Spec:
         if source and self.value("data.source") is None:
             self.put("data.source", source, "default", Place("default"))
         stages = self.value("network.stages") or []
-        network = self.section(
-            Network, "network", stages=tuple(Stage(**_STAGE | row) for row in stages)
-        )
+        network = self.section(Network, "network", stages=tuple(map(_stage, stages)))
         augment = self.section(Augment, "recipe.augment")
         recipe = self.section(Recipe, "recipe", augment=augment)
         preprocessing = self.section(Preprocessing, "preprocessing")
@@ -119,13 +117,12 @@ class _Resolution:
 
     def section(self, kind: type, name: str, **built: Any) -> Any:
         values = {}
-        for key in kind.__dataclass_fields__:
+        for key, field in kind.__dataclass_fields__.items():
             setting = f"{name}.{key}"
             if key in built:
                 values[key] = built[key]
             elif setting in self.origins:
-                value = self.origins[setting].value
-                values[key] = tuple(value) if isinstance(value, list) else value
+                values[key] = _typed(self.origins[setting].value, field.type)
             if key not in values or (key == "stages" and not values[key]):
                 message = "is not set here, in what this file extends, or by its entry; add it"
                 self.problems.append(Problem(Place(self.variant.file), setting, message))
@@ -164,16 +161,24 @@ class _Resolution:
         }
 
     def wrong(self, setting: str, message: str) -> None:
-        file, _, line = self.origins[setting].place.partition(":")
-        place = (
-            Place(COMMAND_LINE)
-            if file.startswith("--")
-            else Place(file, int(line or 0), 1 if line else 0)
-        )
+        origin = self.origins[setting]
+        place = Place(COMMAND_LINE) if origin.layer == "flag" else origin.written
         self.problems.append(Problem(place, setting, message))
 
 
-_STAGE: dict[str, Any] = {"conditional": False}
+def _stage(row: dict[str, Any]) -> Stage:
+    rules = schema.load("registry")["$defs"]["stage"]["properties"]
+    given = {key: rule.get("default") for key, rule in rules.items()} | row
+    return Stage(
+        **{key: _typed(value, rules[key].get("type", "int")) for key, value in given.items()}
+    )
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """A value as its field's type writes it: a rate of 1 is 1.0, a range is a tuple."""
+    if isinstance(value, list):
+        return tuple(float(item) for item in value)
+    return float(value) if kind == "float" else value
 
 
 def _compound(given: dict[str, Any]) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def accuracy(correct: int, n: int) -> Metric:
     Raises:
         ValueError: nothing was counted.
     """
-    if n < 1:
-        raise ValueError("an accuracy needs at least one image")
+    if not 0 <= correct <= n or n < 1:
+        raise ValueError("an accuracy needs at least one image, and no more right than there are")
     share, z2 = correct / n, _Z95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
@@ -88,7 +88,11 @@ def save(record: Record, home: Home) -> Path:
         FileExistsError: a record of that id exists.
     """
     path = home.results / record.variant / f"{record.id}.json"
-    data = {"schema": 1} | _plain(asdict(record))
+    data: dict[str, Any] = {"schema": 1} | asdict(record)
+    for name, metric in record.metrics.items():
+        # A plain value has no counts.
+        known = {key: v for key, v in asdict(metric).items() if v is not None}
+        data["metrics"][name] = known
     files.create(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 
@@ -124,7 +128,10 @@ def _load(path: Path, home: Home, variant: str) -> Record:
             )
         )
     for name, metric in data["metrics"].items():
-        if "n" in metric and accuracy(metric["correct"], metric["n"]) != Metric(**metric):
+        if "n" in metric and (
+            metric["correct"] > metric["n"]
+            or accuracy(metric["correct"], metric["n"]) != Metric(**metric)
+        ):
             message = "value or interval do not follow from correct and n; restore the record"
             raise BadFile(document.problem(("metrics", name), message))
     del data["schema"]
@@ -132,14 +139,3 @@ def _load(path: Path, home: Home, variant: str) -> Record:
     data["metrics"] = {name: Metric(**metric) for name, metric in data["metrics"].items()}
     data["curve"] = tuple(data["curve"])
     return Record(**data)
-
-
-def _plain(value: Any) -> Any:
-    """Without the metric fields that a plain value does not have."""
-    if isinstance(value, dict):
-        return {
-            key: _plain(v)
-            for key, v in value.items()
-            if v is not None or key in ("root", "commit", "dirty")
-        }
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

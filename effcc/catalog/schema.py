@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import math
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import Any
@@ -37,9 +38,19 @@ def load(name: str) -> dict[str, Any]:
 
 @functools.cache
 def _validator(name: str) -> Any:
-    from jsonschema import Draft202012Validator  # 0.1 s, and not every command needs it
+    from jsonschema import Draft202012Validator, validators  # 0.1 s, not every command needs it
 
-    return Draft202012Validator(load(name))
+    checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda _, value: (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+            ),
+        }
+    )
+    return validators.extend(Draft202012Validator, type_checker=checker)(load(name))
 
 
 def problems(document: Document, name: str) -> list[Problem]:
@@ -49,10 +60,10 @@ def problems(document: Document, name: str) -> list[Problem]:
     return sorted(found | set(_near_misses(document, name, load(name), document.data, ())))
 
 
-def closest(word: str, known: Iterable[str]) -> str:
+def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
     folded = {other.casefold(): other for other in known}
-    match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
+    match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
     return f"; did you mean {folded[match[0]]!r}?" if match else ""
 
 
@@ -88,6 +99,13 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
                 path,
                 f"must be {words.get(error.validator, 'less than')} {rule}, found {_show(value)}",
             )
+        case "const":
+            yield document.problem(path, f"expected {rule}, found {_show(value)}")
+        case "minLength":
+            wanted = f"expected at least {rule} characters"
+            yield document.problem(path, f"{wanted}, found {_show(value)}")
+        case "maxLength":
+            yield document.problem(path, f"{len(value)} characters; at most {rule} fit")
         case _:
             expected = (
                 schema.get("x-expected") or f"something else ({error.validator}: {_show(rule)})"
@@ -114,7 +132,7 @@ def _near_misses(
             if (
                 (schema or {}).get("x-near-misses")
                 and key not in known
-                and (hint := closest(key, known))
+                and (hint := closest(key, known, 0.84))
             ):
                 yield document.problem((*path, key), f"unknown key{hint}", at_key=True)
 

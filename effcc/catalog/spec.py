@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from effcc.catalog.errors import Place
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -103,15 +105,20 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a resolved value was written: `place` is `file:line`, a command-line flag or `default`.
+    """Where a resolved value was written: in a file, by a command-line flag, or by `default`.
 
     `overrides` is the origin that this one replaced, if any, so that a card can show both.
     """
 
-    place: str
+    written: Place
     layer: str
     value: Any
     overrides: Origin | None = None
+
+    @property
+    def place(self) -> str:
+        """`file:line`, the flag, or `default`."""
+        return self.written.short
 
     @property
     def registered(self) -> Any:

@@ -49,8 +49,12 @@ def problems(entries: Iterable[Entry]) -> list[Problem]:
     found: set[Problem] = set()
     agreeing: dict[tuple[str, str], list[Comparison]] = {}
     needed: set[tuple[str, str]] = set()
+    stated: dict[str, str] = {}
+    compared: set[str] = set()
     for entry in entries:
+        stated |= {key: entry.spec.name for key in entry.spec.disputes}
         for row in compare(entry.claim, entry.spec):
+            compared.add(row.key)
             if not row.agrees and not row.reason:
                 message = f"claims {row.claimed}, computed {row.computed}; mend it or dispute it"
                 found.add(Problem(row.place, row.key, message))
@@ -58,6 +62,9 @@ def problems(entries: Iterable[Entry]) -> list[Problem]:
                 agreeing.setdefault((row.key, row.reason), []).append(row)
             elif row.reason:
                 needed.add((row.key, row.reason))
+    for key in stated.keys() - compared:
+        place = Place(f"registry/{stated[key]}.yaml")
+        found.add(Problem(place, f"disputes.{key}", "nobody claims that; remove the dispute"))
     for dispute, rows in agreeing.items():
         # A shared reason may be needed by one variant and not by another.
         if dispute not in needed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Checkpoint:
     variant: str = ""
     classes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    epochs: int = 0  # that were trained
+    epochs: int = 0  # trained to their end
 
 
 def read(path: Path) -> Checkpoint:
@@ -41,33 +42,46 @@ def read(path: Path) -> Checkpoint:
     try:
         # Files from before torch 1.6, timm's among them, are no zip archives and cannot be mapped.
         mapped = zipfile.is_zipfile(path)
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings(action="ignore"):  # hints at what the errors below say
+            data = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise BadCheckpoint(f"{path}: no such checkpoint") from None
     except pickle.UnpicklingError:
         raise BadCheckpoint(
             f"{path}: not a checkpoint of weights alone; refused, because loading it could run code"
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # a broken file may trip torch's reader in any way
         reason = str(error).partition("\n")[0]
         raise BadCheckpoint(f"{path}: not a checkpoint, or cut short: {reason}") from None
-    if not isinstance(data, dict):
-        raise BadCheckpoint(f"{path}: holds {type(data).__name__}, not a state dict")
-    state = data.get("state_dict", data)
-    weights = {
-        str(name).removeprefix("model."): value
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
-    ours = data.get("effcc") or {}
+    state = data.get("state_dict", data) if isinstance(data, dict) else None
+    ours = data.get("effcc", {}) if isinstance(data, dict) else None
+    if not isinstance(state, dict) or not isinstance(ours, dict):
+        raise BadCheckpoint(f"{path}: not a state dict")
     return Checkpoint(
         path=path,
-        weights=weights,
-        variant=ours.get("variant", ""),
-        classes=tuple(ours.get("classes", ())),
-        settings=ours.get("settings", {}),
-        epochs=data.get("epoch", -1) + 1,
+        weights={
+            str(name).removeprefix("model."): value
+            for name, value in state.items()
+            if isinstance(value, Tensor)
+        },
+        variant=str(ours.get("variant", "")),
+        classes=tuple(str(name) for name in _of(ours, "classes", list)),
+        settings=_of(ours, "settings", dict),
+        epochs=_epochs(data),
     )
+
+
+def _of(data: dict[str, Any], key: str, kind: type) -> Any:
+    value = data.get(key)
+    return value if isinstance(value, kind) else kind()
+
+
+def _epochs(data: dict[str, Any]) -> int:
+    """How many epochs a run had finished when it wrote the checkpoint."""
+    try:
+        return int(data["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    except (KeyError, TypeError, ValueError):
+        return 0
 
 
 def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:

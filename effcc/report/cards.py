@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape as html_escape
 from pathlib import Path
@@ -81,8 +82,8 @@ def write(home: Home) -> list[Path]:
     Raises:
         BadFile: catalog or results have problems.
     """
-    changed = stale(home)
     texts = pages(home)
+    changed = _stale(texts, home)
     for path in changed:
         if path in texts:
             files.write(path, texts[path])
@@ -93,7 +94,10 @@ def write(home: Home) -> list[Path]:
 
 def stale(home: Home) -> list[Path]:
     """Pages that are missing, out of date, or of a variant that is gone."""
-    texts = pages(home)
+    return _stale(pages(home), home)
+
+
+def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
     gone = set(home.models.glob("*.md")) - set(texts)
     return sorted(
         gone
@@ -116,7 +120,7 @@ def pages(home: Home) -> dict[Path, str]:
 def make(entry: Entry, home: Home) -> Card:
     """Collect what a card says."""
     spec = entry.spec
-    digests = _Digests(spec.name, home)
+    digests = _Digests(entry, home)
     runs = [
         Run(record, digests.difference(record))
         for record in reversed(results.load(home, spec.name))
@@ -125,7 +129,9 @@ def make(entry: Entry, home: Home) -> Card:
     for run in runs:
         if not run.differs and "top1" in run.record.metrics:
             headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
-    profile = registry.load(spec.name, home, source=SHOWN_PROFILE)
+    profile = registry.load(
+        spec.name, home, source=SHOWN_PROFILE, claims={entry.claim.name: entry.claim}
+    )
     return Card(
         spec=spec,
         claim=entry.claim,
@@ -182,8 +188,8 @@ def with_results(claim: Claim, runs: Iterable[Run]) -> Claim:
 class _Digests:
     """What the registry says now, to tell whether a record is still of it."""
 
-    def __init__(self, name: str, home: Home) -> None:
-        self.name, self.home = name, home
+    def __init__(self, entry: Entry, home: Home) -> None:
+        self.entry, self.home = entry, home
         self.known: dict[str, str] = {}
 
     def difference(self, record: Record) -> str:
@@ -197,7 +203,12 @@ class _Digests:
         if source not in self.known:
             try:
                 flags = {"data.source": source, "data.root": "."}
-                self.known[source] = registry.load(self.name, self.home, flags=flags).digest
+                self.known[source] = registry.load(
+                    self.entry.spec.name,
+                    self.home,
+                    flags=flags,
+                    claims={self.entry.claim.name: self.entry.claim},
+                ).digest
             except BadFile:  # a source that this version does not know
                 self.known[source] = ""
         return self.known[source]
@@ -242,6 +253,7 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+@functools.cache
 def _template(name: str) -> Any:
     environment = Environment(
         loader=PackageLoader("effcc.report"),

@@ -11,7 +11,7 @@ from markupsafe import Markup
 # begins. An underscore inside a word is left alone, as Markdown itself does.
 _SPECIAL = re.compile(
     r"""[&<>`*\[\]|\\~${}] | (?<![A-Za-z0-9])_ | _(?![A-Za-z0-9])
-    | ^[#=:!] | ^[-+](?![0-9.]) | ^[0-9](?=[0-9]*[.)](\s|$))""",
+    | ^[#=:!?] | ^[-+](?![0-9.]) | ^[0-9](?=[0-9]*[.)](\s|$))""",
     re.VERBOSE,
 )
 _LINK = re.compile(r"https?://[^\s<>\"'()\[\]{}\\`|]+")
@@ -28,7 +28,7 @@ def escape(value: Any) -> Markup:
 def code(value: Any) -> Markup:
     """A value in code type."""
     text = " ".join(str(value).split())
-    if re.search(r"[`|]", text) or not text:
+    if re.search(r"[`|<&]", text) or not text:
         return Markup(f"<code>{escape(text)}</code>")
     return Markup(f"`{text}`")
 

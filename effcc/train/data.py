@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -107,11 +108,14 @@ class Files(Dataset[Tensor]):
 
 
 class Shuffle(Sampler[tuple[int, int]]):
-    """(epoch, position) in an order drawn from seed and epoch; each rank takes an equal share."""
+    """(epoch, position) in an order drawn from seed and epoch; each rank takes an equal share.
+
+    The next epoch leaves out its first `skip` images: those that a continued run has seen.
+    """
 
     def __init__(self, length: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
-        self.epoch = 0
+        self.epoch, self.skip = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before every epoch."""
@@ -123,6 +127,7 @@ class Shuffle(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
         mine = order[self.rank :: self.ranks][: len(self)]
+        mine, self.skip = mine[self.skip :], 0
         return ((self.epoch, int(position)) for position in mine)
 
 
@@ -132,6 +137,22 @@ class ImageData(L.LightningDataModule):
     def __init__(self, spec: Spec, source: Source) -> None:
         super().__init__()
         self.spec, self.source = spec, source
+        self._shuffle: Shuffle | None = None
+        self._seen = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How many images of its share of the epoch a rank has trained on."""
+        loop = self.trainer.fit_loop if self.trainer else None
+        epoch: Any = loop.epoch_progress.current if loop else None
+        if loop is None or epoch is None or epoch.started == epoch.processed:
+            return {"seen": 0}
+        return {"seen": loop.epoch_loop.batch_progress.current.completed * self.spec.batch_size}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the images that were seen; the loader may exist already."""
+        self._seen = state_dict["seen"]
+        if self._shuffle:
+            self._shuffle.skip = self._seen
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """Shuffled, augmented batches; the last, smaller one is left out."""
@@ -144,9 +165,9 @@ class ImageData(L.LightningDataModule):
             )
         rank = self.trainer.global_rank if self.trainer else 0
         images = Images(split, spec.preprocessing, spec.recipe.augment, spec.seed)
-        return self._loader(
-            images, sampler=Shuffle(len(split), spec.seed, rank, ranks), drop_last=True
-        )
+        self._shuffle = Shuffle(len(split), spec.seed, rank, ranks)
+        self._shuffle.skip = self._seen
+        return self._loader(images, sampler=self._shuffle, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """The validation images, in order."""

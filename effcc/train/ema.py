@@ -25,6 +25,7 @@ class Ema(WeightAveraging):
     def __init__(self, decay: float) -> None:
         super().__init__()
         self.decay = decay
+        self._swapped = False
 
     def on_train_batch_end(
         self,
@@ -41,8 +42,16 @@ class Ema(WeightAveraging):
             update(self._average_model.module, pl_module, self.decay, trainer.global_step)
             self._average_model.n_averaged += 1
 
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Stopped during validation: put both back, so that the checkpoint has them in place."""
+        if self._swapped:
+            self._swap_models(pl_module)
+
     def _swap_models(self, pl_module: L.LightningModule) -> None:
         assert self._average_model is not None
+        self._swapped = not self._swapped
         averages, values = tensors(self._average_model.module), tensors(pl_module)
         kept = [value.clone() for value in values]
         torch._foreach_copy_(values, averages)
@@ -56,8 +65,9 @@ def update(average: nn.Module, model: nn.Module, decay: float, step: int) -> Non
     averages, values = tensors(average), tensors(model)
     floats = [i for i, value in enumerate(values) if value.is_floating_point()]
     torch._foreach_lerp_([averages[i] for i in floats], [values[i] for i in floats], 1 - keep)
-    counts = [i for i, value in enumerate(values) if not value.is_floating_point()]
-    torch._foreach_copy_([averages[i] for i in counts], [values[i] for i in counts])
+    for old, new in zip(averages, values, strict=True):
+        if not new.is_floating_point():
+            old.copy_(new)
 
 
 def tensors(model: nn.Module) -> list[Tensor]:

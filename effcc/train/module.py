@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -56,6 +57,12 @@ class CondConvModule(L.LightningModule):
         """Logits (batch, classes) of uint8 images (batch, 3, size, size)."""
         x = images.to(self.model.classifier.weight.dtype).sub_(self.mean).div_(self.std)
         return self.model(x.contiguous(memory_format=torch.channels_last))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Draw dropout from (seed, epoch, batch, rank), so that a continued run draws the same."""
+        t = self.trainer
+        key = (self.spec.seed, t.current_epoch, batch_idx, t.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy with smoothed labels."""

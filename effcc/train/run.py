@@ -90,6 +90,8 @@ def fit(
     L.seed_everything(spec.seed, workers=True, verbose=False)
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     saved = weights.read(checkpoint) if checkpoint else None
+    if saved and not saved.variant:
+        raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
         weights.load(module.model, spec.network, saved)
     arguments = {"max_epochs": spec.recipe.epochs} | dict(spec.trainer)

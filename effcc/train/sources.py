@@ -189,6 +189,10 @@ def decode(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I;16"):  # convert() would clip all but the darkest to white
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+            if image.mode == "P" and "transparency" in image.info:
+                return image.convert("RGBA").convert("RGB")
             return image.convert("RGB")
     except FileNotFoundError:
         raise BadImage(f"{path}: no such image") from None

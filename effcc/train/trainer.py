@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 import warnings
@@ -50,12 +51,15 @@ def build(
             },
         }
     try:
-        parsed = parser.parse_object({"trainer": defaults | dict(arguments)})
+        # A copy: the parser works its classes into what it is given.
+        parsed = parser.parse_object({"trainer": defaults | copy.deepcopy(dict(arguments))})
         chosen: Any = parser.instantiate(parsed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise BadTrainer(_first_line(error)) from None
     options = vars(chosen.trainer)
     own = options.pop("callbacks") or []
+    # The parser may make 1.0 of a 1, and one batch (limit_train_batches: 1) would be all of them.
+    options |= {key: value for key, value in arguments.items() if type(value) is int}
     quiet()
     try:
         return L.Trainer(
@@ -70,6 +74,7 @@ def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for hint in (
+        ".*your dataloader is not resumable.*",  # ours skips what was seen
         ".*does not have many workers.*",  # embedded digits need none, folders get one per core
         ".*The number of training batches .* is smaller than the logging.*",  # ours are per epoch
         ".*Checkpoint directory .* exists and is not empty.*",  # the run's own log is already there

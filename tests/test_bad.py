@@ -1,0 +1,31 @@
+"""Every file in `bad/` begins with all that is wrong with it, each with its line and column."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from effcc.catalog import modelindex, registry
+from effcc.catalog.document import BadFile
+
+FILES = sorted((Path(__file__).parent / "bad").iterdir())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_bad_file_is_refused_with_every_problem_and_its_place(file, project):
+    """A problem is written as it is printed, without the name of the file."""
+    lines = file.read_text("utf-8").splitlines()
+    head = [re.fullmatch(r"(?:#|<!--) expect: (.+?)(?: -->)?", line) for line in lines]
+    expected = [match[1] for match in head if match]
+    with pytest.raises(BadFile) as caught:
+        load(file, project)
+    found = [str(p).removeprefix(p.place.file).lstrip(": ") for p in caught.value.problems]
+    assert found == [line.replace("ROOT", str(project.root)) for line in expected]
+
+
+def load(file, project):
+    if file.name.startswith("index-"):
+        copied = shutil.copy(file, project.model_index / f"bad{file.suffix}")
+        return modelindex.load_file(Path(copied), project.root)
+    return registry.load_file(Path(shutil.copy(file, project.registry / "bad.yaml")), project)

@@ -1,0 +1,396 @@
+"""A card says what the catalog and the records say, no more, the same every time."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html import unescape
+
+import modelindex as outside  # the reference reader of the format
+import pytest
+from conftest import ROOT
+from mkdocs.utils import meta
+from records import record
+from rendered import WORST, Page, to_html
+
+from effcc.catalog import modelindex, registry, results
+from effcc.catalog.document import model_index_comment, parse, read
+from effcc.catalog.home import Home
+from effcc.catalog.results import Metric
+from effcc.report import cards
+
+VARIANT = "cc_pico_4e"
+ANOTHER_DAY = "20260201T120000Z-fit-digits-1"
+
+
+def page(project, name=VARIANT):
+    (entry,) = [entry for entry in registry.entries(project) if entry.spec.name == name]
+    return cards.render(cards.make(entry, project))
+
+
+def section(text, heading):
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+# Up to date
+
+
+def test_rendering_twice_gives_the_same_bytes(project):
+    results.save(record(project), project)
+    first = cards.pages(project)
+    assert cards.pages(project) == first
+    cards.write(project)
+    assert {path: path.read_bytes().decode() for path in first} == first
+
+
+def test_a_project_without_cards_gets_one_a_variant_and_an_index(project):
+    expected = {f"{name}.md" for name in registry.names(project)} | {"index.md"}
+    assert {path.name for path in cards.stale(project)} == expected
+    assert {path.name for path in cards.write(project)} == expected
+    assert {path.name for path in project.models.iterdir()} == expected
+    assert cards.stale(project) == []
+    assert cards.write(project) == []
+
+
+def test_a_new_record_makes_the_pages_that_show_it_stale(project):
+    cards.write(project)
+    results.save(record(project), project)
+    names = ["cc_pico_4e.md", "index.md"]
+    assert [path.name for path in cards.stale(project)] == names
+    assert [path.name for path in cards.write(project)] == names
+
+
+def test_a_changed_setting_makes_the_card_stale(project):
+    cards.write(project)
+    path = project.registry / "cc_b0_4e.yaml"
+    path.write_text(path.read_text("utf-8") + "seed: 1\nrecipe: {lr: 0.1}\n")
+    assert [path.name for path in cards.stale(project)] == ["cc_b0_4e.md"]
+
+
+def test_a_page_edited_by_hand_is_stale_and_written_again(project):
+    cards.write(project)
+    path = project.models / "cc_b0_4e.md"
+    before = path.read_bytes()
+    path.write_text("better")
+    assert cards.stale(project) == [path]
+    cards.write(project)
+    assert path.read_bytes() == before
+
+
+def test_the_page_of_a_variant_that_is_gone_is_stale_and_removed(project):
+    cards.write(project)
+    (project.registry / "cc_b0_8e.yaml").unlink()
+    gone = project.models / "cc_b0_8e.md"
+    assert gone in cards.stale(project)
+    assert gone in cards.write(project)
+    assert not gone.exists()
+    assert "cc_b0_8e" not in (project.models / "index.md").read_text("utf-8")
+
+
+def test_looking_writes_nothing(project):
+    before = sorted(project.root.rglob("*"))
+    cards.stale(project)
+    assert sorted(project.root.rglob("*")) == before
+
+
+def test_the_committed_cards_are_up_to_date(shipped):
+    assert [shipped.shown(path) for path in cards.stale(shipped)] == []
+
+
+# What a card says
+
+
+def test_claimed_computed_and_measured_stand_in_their_own_columns(project):
+    results.save(record(project, "cc_b0_4e"), project)
+    figures = section(page(project, "cc_b0_4e"), "Figures")
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in figures.splitlines()]
+    found = {row[0]: row[1:] for row in rows if len(row) == 4}
+    assert found["Parameters"][:2] == ["13310000", "13,314,116"]
+    flops = found["Multiply-accumulates at 224 px"]
+    assert flops[0].startswith("224153788")
+    assert "#disagreements" in flops[0]
+    assert flops[1].startswith("396,513,888, of them 10,694,400")
+    assert found["Top 1 Accuracy, ImageNet"][0] == "77.32%"
+    measured = found["Top 1 Accuracy, scanned digits"]
+    assert measured[:2] == ["", ""]
+    assert measured[2].startswith("**97.2 %** (350 of 360; 95 % interval 95.0 % to 98.5 %)")
+
+
+def test_a_disagreement_is_shown_with_both_figures_and_the_reason(project):
+    text = section(page(project, "cc_b0_4e"), "Disagreements")
+    for part in ("224153788", "396,513,888", "224,153,788", "hook-based counter"):
+        assert part in text
+
+
+def test_a_variant_that_nobody_measured_says_so(project):
+    assert "Nothing has been measured here yet" in page(project)
+    results.save(record(project), project)
+    assert "Nothing has been measured here yet" not in page(project)
+
+
+def test_every_setting_of_the_recipe_stands_with_its_value_and_its_line(project):
+    text = section(page(project, "cc_b0_4e"), "Recipe")
+    spec = registry.load("cc_b0_4e", project)
+    for setting, origin in spec.origins.items():
+        if setting.startswith(("recipe.", "preprocessing.")):
+            assert f"| `{setting}` |" in text
+            assert f"`{origin.place}`" in text
+
+
+def test_a_fact_that_the_registry_overrides_is_shown_beside_it(project):
+    path = project.registry / "cc_b0_4e.yaml"
+    path.write_text(path.read_text("utf-8") + "recipe: {lr: 0.128}\n")
+    (line,) = [x for x in page(project, "cc_b0_4e").splitlines() if x.startswith("| `recipe.lr`")]
+    assert line.startswith("| `recipe.lr` | 0.128 |")
+    assert "overriding 0.256 in model-index/tf-efficientnet-condconv.md:" in line
+
+
+def test_the_newest_run_of_the_registered_variant_is_the_headline(project):
+    results.save(record(project, correct=340), project)
+    results.save(record(project, correct=350, id=ANOTHER_DAY, seed=1), project)
+    figures = section(page(project), "Figures")
+    assert "350 of 360" in figures
+    assert "340 of 360" not in figures
+    assert "All 2 recorded runs" in page(project)
+
+
+def test_a_run_with_changed_settings_is_listed_but_no_headline(project):
+    results.save(record(project, settings={"recipe.epochs": 3}), project)
+    text = page(project)
+    assert "350 of 360" not in section(text, "Figures")
+    assert re.search(r"\| `20260131T120000Z-fit-digits-0` .*recipe.epochs 3 \|", text)
+
+
+def test_a_run_from_before_the_registry_changed_is_no_headline_any_more(project):
+    results.save(record(project), project)
+    path = project.registry / f"{VARIANT}.yaml"
+    path.write_text(path.read_text("utf-8") + "recipe: {momentum: 0.8}\n")
+    text = page(project)
+    assert "350 of 360" not in section(text, "Figures")
+    assert "the registry has changed since" in text
+
+
+@pytest.mark.parametrize("settings", [{"network.dropout": 0}, {"recipe.lr": 3e-3}, {"seed": 4}])
+def test_stating_a_registered_value_again_changes_nothing(project, settings):
+    results.save(record(project, settings=settings), project)
+    assert "350 of 360" in section(page(project), "Figures")
+
+
+def test_a_run_on_other_images_has_a_headline_of_its_own(project):
+    results.save(record(project), project)
+    made = record(project, id=ANOTHER_DAY, correct=300)
+    other = replace(made.dataset, fingerprint="sha256:" + "ef" * 32, title="more digits")
+    results.save(replace(made, dataset=other), project)
+    figures = section(page(project), "Figures")
+    assert "350 of 360" in figures
+    assert "300 of 360" in figures
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        {"kind": "cuda", "count": 1, "system": "Linux", "name": "NVIDIA H200"},
+        {"kind": "cpu", "count": 1, "name": "a processor", "threads": 2, "cores": 2},
+    ],
+)
+def test_a_run_on_any_machine_has_a_card(project, device):
+    results.save(record(project, device=device), project)
+    assert device["name"] in page(project)
+
+
+def test_a_measurement_without_an_accuracy_is_no_headline(project):
+    results.save(record(project, metrics={"loss": Metric(0.5)}), project)
+    assert "Nothing has been measured here yet" in page(project)
+
+
+def test_a_single_epoch_draws_no_curve(project):
+    results.save(record(project, curve=()), project)
+    assert "<svg" not in page(project)
+
+
+def test_a_curve_is_drawn_and_told(project):
+    results.save(record(project), project)
+    text = page(project)
+    assert text.count("<svg") == 2
+    assert "90.0" in re.search(r'aria-label="([^"]*)"', text)[1]
+
+
+# Read by others
+
+
+def test_a_card_read_back_gives_the_claims_and_what_was_measured(project):
+    results.save(record(project, "cc_b0_4e"), project)
+    cards.write(project)
+    (found,) = modelindex.parse(read(project.models / "cc_b0_4e.md"))
+    claim = modelindex.load(project.model_index, project.root)["tf_efficientnet_cc_b0_4e"]
+    assert replace(found, results=claim.results) == claim
+    *published, measured = found.results
+    assert tuple(published) == claim.results
+    assert (measured.task, measured.dataset) == (
+        "Image Classification",
+        "scanned digits, test split",
+    )
+    assert {key: fact.text for key, fact in measured.metrics.items()} == {
+        "Top 1 Accuracy": "97.22%",
+        "Top 5 Accuracy": "100.00%",
+    }
+
+
+def test_the_citations_of_a_card_are_those_of_its_entry(project):
+    cards.write(project)
+    (found,) = modelindex.parse(read(project.models / "cc_b0_4e.md"))
+    claim = modelindex.load(project.model_index, project.root)["tf_efficientnet_cc_b0_4e"]
+    assert found.bibtex == claim.bibtex
+
+
+def test_the_reference_library_reads_a_card(project):
+    results.save(record(project, "cc_b0_4e"), project)
+    cards.write(project)
+    index = outside.load(str(project.models / "cc_b0_4e.md"))
+    (model,) = index.models
+    assert model.name == "tf_efficientnet_cc_b0_4e"
+    assert model.metadata.data["Crop Pct"] == "0.875"
+    assert model.metadata.data["FLOPs"] == 224153788
+    measured = [(result.dataset, result.metrics["Top 1 Accuracy"]) for result in model.results]
+    assert measured == [("ImageNet", "77.32%"), ("scanned digits, test split", "97.22%")]
+
+
+def test_the_reference_library_reads_what_people_write(project):
+    index = outside.load(str(project.model_index / "tf-efficientnet-condconv.md"))
+    assert len(index.models) == 3
+
+
+@pytest.mark.parametrize("name", ["cc_b0_4e", "index"])
+def test_the_front_matter_is_read_by_the_site(project, name):
+    _, data = meta.get_data(cards.pages(project)[project.models / f"{name}.md"])
+    assert isinstance(data["title"], str)
+    assert isinstance(data["description"], str)
+
+
+@pytest.mark.parametrize("name", ["007", "1e5", "null", "no", "0x1f", "true"])
+def test_a_name_that_looks_like_a_value_stays_a_name(project, name):
+    text = (project.registry / f"{VARIANT}.yaml").read_text("utf-8")
+    (project.registry / f"{name}.yaml").write_text(text)
+    _, data = meta.get_data(page(project, name))
+    assert data["title"] == name
+
+
+def test_no_variant_takes_the_place_of_the_index(project):
+    text = (project.registry / f"{VARIANT}.yaml").read_text("utf-8")
+    (project.registry / "index.yaml").write_text(text)
+    try:
+        texts = cards.pages(project)
+    except ValueError:
+        return
+    assert len(texts) == len(registry.names(project)) + 1
+
+
+def test_all_links_of_the_index_lead_to_cards(project):
+    texts = cards.pages(project)
+    names = {path.name for path in texts} - {"index.md"}
+    assert set(Page(to_html(texts[project.models / "index.md"])).links) == names
+
+
+# Hostile files
+
+PLAIN = "just some words"
+
+
+def hostile_project(project, text):
+    """The pages of a variant that says `text` wherever a file or a record may say anything."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    reason = json.dumps(f"{text} and more words", ensure_ascii=False)
+    for name in registry.names(project):  # one card at a time
+        if name not in (VARIANT, "hostile"):
+            (project.registry / f"{name}.yaml").unlink()
+    (project.model_index / "hostile.md").write_text(HOSTILE_ENTRY % {
+        "text": quoted, "line": " ".join(text.split())
+    }, "utf-8")  # fmt: skip
+    (project.registry / "hostile.yaml").write_text(
+        "model: hostile\nextends: condconv\nnetwork: {experts: 2, width: 0.25}\n"
+        f"summary: {quoted}\ndisputes: {{FLOPs: {reason}, Citation: {reason}}}\n",
+        "utf-8",
+    )
+    made = record(project, "hostile")
+    made = replace(
+        made,
+        command=text,
+        dataset=replace(made.dataset, title=text, split=text),
+        device={"kind": text, "count": 1, "name": text, "threads": 2},
+        versions={"torch": text},
+        git={"commit": text, "dirty": True},
+    )
+    results.save(made, project)
+    overrides = {"recipe.lr": text, text: 1}
+    results.save(replace(made, id=ANOTHER_DAY, overrides=overrides), project)
+    texts = cards.pages(project)
+    return texts[project.models / "hostile.md"], texts[project.models / "index.md"]
+
+
+HOSTILE_ENTRY = """\
+# Page
+
+```bibtex
+@misc{a,
+  title = {Other},
+  note  = {%(line)s}
+}
+```
+
+<!--
+Type: model-index
+Collections:
+- Name: %(text)s
+  README: %(text)s
+  Paper: {Title: %(text)s, URL: https://e.org/paper}
+Models:
+- Name: hostile
+  In Collection: %(text)s
+  Weights: https://e.org/weights.pth
+  Metadata:
+    § free: %(text)s
+    Tasks: [%(text)s]
+    FLOPs: 5
+    LR: 0.016
+    Epochs: 350
+    Crop Pct: '0.875'
+    Momentum: 0.9
+    Batch Size: 256
+    Image Size: '224'
+    Weight Decay: 1.0e-05
+    Interpolation: bicubic
+    RMSProp Decay: 0.9
+    Label Smoothing: 0.1
+    BatchNorm Momentum: 0.99
+  Results:
+  - {Task: %(text)s, Dataset: %(text)s, Metrics: {%(text)s: %(text)s}}
+  - {Task: t, Dataset: ImageNet, Metrics: {Top 1 Accuracy: %(text)s}}
+-->
+"""
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    root = tmp_path_factory.mktemp("plain")
+    for folder in ("registry", "model-index"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("results"))
+    return hostile_project(Home(root), PLAIN)
+
+
+@pytest.mark.parametrize("text", WORST)
+def test_nothing_that_a_file_or_a_record_says_becomes_markup(project, plain, text):
+    found = hostile_project(project, text)
+    for hostile, expected in zip(found, plain, strict=True):
+        here, there = (Page(to_html(meta.get_data(page)[0])) for page in (hostile, expected))
+        assert here.elements == there.elements
+        assert here.links == there.links
+        assert len(here.comments) == len(there.comments)
+        assert here.text.count(" ".join(text.split())) >= there.text.count(PLAIN) > 0
+    # What it was told, it says of itself to programs, too.
+    _, data = meta.get_data(found[0])
+    assert unescape(data["description"]).split() == text.split()
+    (claim,) = modelindex.parse(parse(model_index_comment(found[0])))
+    assert claim.collection.name == text
+    assert claim.metadata["§ free"].text == text
+    assert claim.results[0].metrics[text].data == text
+    assert claim.results[-1].dataset == f"{text}, {text} split"

@@ -1,0 +1,97 @@
+"""What a network costs follows from its layout, to the unit."""
+
+from dataclasses import replace
+
+import pytest
+
+from effcc.catalog import registry
+from effcc.catalog.cost import count, hook_counter_flops, layers
+
+
+def network(shipped, name):
+    return registry.load(name, shipped).network
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "parameters", "macs", "mixing", "state_bytes", "tensors"),
+    [
+        ("cc_b0_4e", 224, 13_314_116, 396_513_888, 10_694_400, 53_424_920, 376),
+        ("cc_b0_8e", 224, 24_013_284, 407_213_024, 21_388_800, 96_221_592, 376),
+        ("cc_b1_8e", 240, 39_715_968, 723_282_704, 36_465_408, 159_112_616, 530),
+    ],
+)
+def test_the_published_networks_cost_what_was_measured(
+    shipped, name, size, parameters, macs, mixing, state_bytes, tensors
+):
+    cost = count(network(shipped, name), size)
+    assert (cost.parameters, cost.macs, cost.mixing_macs) == (parameters, macs, mixing)
+    assert (cost.state_bytes, cost.tensors) == (state_bytes, tensors)
+
+
+def test_the_deeper_network_at_the_authors_size_costs_what_was_measured(shipped):
+    assert count(network(shipped, "cc_b1_8e"), 224).macs == 606_131_552
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("cc_b0_4e", 402), ("cc_b0_8e", 413), ("cc_b1_8e", 614)]
+)
+def test_the_authors_own_count_is_near(shipped, name, millions):
+    assert count(network(shipped, name), 224).macs == pytest.approx(millions * 1e6, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "published"),
+    [
+        ("cc_b0_4e", 224, 224_153_788),
+        ("cc_b0_8e", 224, 224_158_524),
+        ("cc_b1_8e", 240, 370_427_824),
+    ],
+)
+def test_the_published_flops_are_a_naive_counters_to_the_unit(shipped, name, size, published):
+    assert hook_counter_flops(network(shipped, name), size) == published
+
+
+def test_experts_cost_parameters_and_hardly_any_arithmetic(shipped):
+    four = network(shipped, "cc_b0_4e")
+    small, large = count(four, 224), count(replace(four, experts=8), 224)
+    assert large.parameters > 1.8 * small.parameters
+    assert large.macs < 1.03 * small.macs
+    assert large.mixing_macs == 2 * small.mixing_macs
+
+
+def test_without_conditional_stages_there_is_nothing_to_mix(shipped):
+    four = network(shipped, "cc_b0_4e")
+    plain = replace(four, stages=tuple(replace(s, conditional=False) for s in four.stages))
+    cost = count(plain, 224)
+    assert cost.mixing_macs == 0
+    assert cost.parameters == 5_288_548  # EfficientNet-B0
+
+
+def test_the_size_of_the_image_moves_arithmetic_only(shipped):
+    four = network(shipped, "cc_b0_4e")
+    small, large = count(four, 32), count(four, 64)
+    assert small.parameters == large.parameters
+    assert small.state_bytes == large.state_bytes
+    assert small.mixing_macs == large.mixing_macs
+    assert small.macs < large.macs
+
+
+def test_odd_sizes_round_up_as_padding_does(shipped):
+    four = network(shipped, "cc_b0_4e")
+    assert count(four, 223).macs == count(four, 224).macs
+    assert count(four, 225).macs > count(four, 224).macs
+
+
+def test_totals_are_the_sums_of_the_layers(shipped):
+    four = network(shipped, "cc_b0_4e")
+    found = list(layers(four, 224))
+    cost = count(four, 224)
+    assert sum(layer.parameters for layer in found) == cost.parameters
+    assert sum(layer.macs for layer in found) == cost.macs
+    assert sum(layer.kind == "routing" for layer in found) == 8
+    assert (found[0].name, found[-1].name) == ("conv_stem", "classifier")
+
+
+def test_each_layer_is_named_once(shipped):
+    names = [layer.name for layer in layers(network(shipped, "cc_b0_4e"), 224) if layer.parameters]
+    assert len(names) == len(set(names))

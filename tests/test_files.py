@@ -1,0 +1,75 @@
+"""A file is written whole or not at all."""
+
+import os
+import stat
+import threading
+
+import pytest
+
+from effcc.catalog import files
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_file_is_replaced_by_exactly_the_text(tmp_path):
+    (tmp_path / "f").write_text("old and longer")
+    files.write(tmp_path / "f", "é 😀\nb\r\n")
+    assert contents(tmp_path) == {"f": "é 😀\nb\r\n".encode()}
+
+
+@pytest.mark.parametrize("function", [files.write, files.create])
+def test_missing_folders_are_made(tmp_path, function):
+    function(tmp_path / "a" / "b" / "f", "x")
+    assert contents(tmp_path / "a" / "b") == {"f": b"x"}
+
+
+@pytest.mark.parametrize("function", [files.write, files.create])
+def test_everybody_may_read_what_was_written(tmp_path, function):
+    function(tmp_path / "f", "x")
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
+
+
+def test_a_created_file_is_never_over_another(tmp_path):
+    (tmp_path / "f").write_text("first")
+    with pytest.raises(FileExistsError):
+        files.create(tmp_path / "f", "second")
+    assert contents(tmp_path) == {"f": b"first"}
+
+
+def test_of_many_that_create_at_once_exactly_one_wins(tmp_path):
+    won = []
+
+    def attempt(number):
+        try:
+            files.create(tmp_path / "f", str(number))
+            won.append(number)
+        except FileExistsError:
+            pass
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert contents(tmp_path) == {"f": str(won[0]).encode()}
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "f").write_text("old")
+    monkeypatch.setattr(os, failing, full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write(tmp_path / "f", "new")
+    assert contents(tmp_path) == {"f": b"old"}
+
+
+def test_text_that_cannot_be_encoded_leaves_nothing(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        files.create(tmp_path / "f", "half \ud800")
+    assert contents(tmp_path) == {}

@@ -1,0 +1,55 @@
+"""A project is found from inside it, or by name."""
+
+from pathlib import Path
+
+import pytest
+
+import effcc
+from effcc.catalog import home
+from effcc.catalog.errors import UsageError
+
+
+def test_a_project_is_found_from_a_folder_inside_it(project, monkeypatch):
+    (project.root / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(project.root / "deep" / "er")
+    assert home.find() == project
+    monkeypatch.chdir("/")
+    assert home.find(project.root / "deep") == project
+
+
+def test_the_variable_wins_over_the_working_directory(project, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    (other / "registry").mkdir(parents=True)
+    (other / "model-index").mkdir()
+    monkeypatch.setenv("EFFCC_HOME", str(other))
+    assert home.find().root == other.resolve()
+    assert effcc.list_variants() == []
+
+
+def test_a_variable_that_names_no_project_is_an_error_that_names_it(project, monkeypatch):
+    monkeypatch.setenv("EFFCC_HOME", "/nowhere")
+    with pytest.raises(UsageError, match=r"no folder with registry/ and model-index/ in /nowhere"):
+        home.find()
+
+
+def test_outside_any_project_the_package_brings_its_own(monkeypatch):
+    monkeypatch.delenv("EFFCC_HOME", raising=False)
+    monkeypatch.chdir("/")
+    assert "cc_b0_4e" in effcc.list_variants()
+
+
+def test_a_folder_with_one_half_of_a_project_is_none(tmp_path, monkeypatch, project):
+    inner = project.root / "docs"
+    (inner / "registry").mkdir()
+    assert home.find(inner) == project
+
+
+def test_paths_are_shown_relative_to_the_project(project):
+    assert project.shown(project.registry / "cc_b0_4e.yaml") == "registry/cc_b0_4e.yaml"
+    assert project.shown(Path("registry/cc_b0_4e.yaml")) == "registry/cc_b0_4e.yaml"
+    assert project.shown(Path("/elsewhere/f")) == "/elsewhere/f"
+
+
+def test_every_folder_is_inside_the_project(project):
+    for folder in ("model_index", "registry", "shared", "results", "models", "runs"):
+        assert getattr(project, folder).is_relative_to(project.root)

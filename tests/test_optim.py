@@ -1,0 +1,195 @@
+"""The optimiser and schedule against TensorFlow's own numbers, and what checkpoints restore."""
+
+import copy
+
+import golden
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import effcc
+from effcc.nn.efficientnet import EfficientNet
+from effcc.train.optim import RMSpropTF, WarmupStaircase, _parts, parameter_groups
+
+# TensorFlow keeps these settings in single precision, whatever the variables are in.
+AUTHORS = {
+    "decay": float(np.float32(0.9)),
+    "momentum": float(np.float32(0.9)),
+    "eps": float(np.float32(1e-3)),
+}
+IMAGENET_STEPS = 1_281_167 / 2048  # per epoch
+
+
+def trace(optimizer, w, record):
+    """The weights after every step on the recorded problem."""
+    curvature, target, noise = (
+        torch.from_numpy(record[name]) for name in ("curvature", "target", "noise")
+    )
+    weights = []
+    for step, lr in enumerate(record["lr"]):
+        optimizer.param_groups[0]["lr"] = float(lr)
+        w.grad = curvature * (w.detach() - target) + noise[step]
+        optimizer.step()
+        weights.append(w.detach().numpy().copy())
+    return np.array(weights)
+
+
+@pytest.fixture
+def record():
+    return golden.numbers("rmsprop.npz")
+
+
+@pytest.fixture
+def start(record):
+    return nn.Parameter(torch.from_numpy(record["start"].copy()))
+
+
+def test_rmsprop_is_tensorflows(record, start):
+    optimizer = RMSpropTF([start], lr=0.0, weight_decay=1e-5, **AUTHORS)
+    assert abs(trace(optimizer, start, record) - record["weights"]).max() < 1e-12
+
+
+def test_torchs_rmsprop_is_another_algorithm(record, start):
+    optimizer = torch.optim.RMSprop(
+        [start], lr=0.0, alpha=0.9, eps=1e-3, momentum=0.9, weight_decay=1e-5
+    )
+    assert abs(trace(optimizer, start, record) - record["weights"]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "changed", [{"decay": 0.99}, {"momentum": 0.8}, {"eps": 1e-2}, {"weight_decay": 1e-3}], ids=str
+)
+def test_every_setting_counts(record, start, changed):
+    settings = AUTHORS | {"weight_decay": 1e-5} | changed
+    found = trace(RMSpropTF([start], lr=0.0, **settings), start, record)
+    assert abs(found - record["weights"]).max() > 1e-4
+
+
+def test_tensors_do_not_depend_on_their_neighbours(record, start):
+    random = torch.Generator().manual_seed(0)
+    others = [nn.Parameter(torch.randn(2**17, generator=random).double()) for _ in range(2)]
+    for other in others:
+        other.grad = torch.randn(2**17, generator=random).double()
+    unused = nn.Parameter(torch.ones(3))
+    optimizer = RMSpropTF([others[0], start, unused, others[1]], lr=0.0, **AUTHORS)
+    alone = nn.Parameter(start.detach().clone())
+    assert (
+        trace(optimizer, start, record) == trace(RMSpropTF([alone], lr=0, **AUTHORS), alone, record)
+    ).all()
+    assert (unused == 1).all()
+    assert unused not in optimizer.state
+
+
+def test_parts_hold_every_tensor_once_and_few_numbers():
+    tensors = [torch.empty(n) for n in (3, 5, 90, 1, 1, 200, 4)]
+    parts = list(_parts(tensors, numbers=100))
+    assert [t.numel() for part in parts for t in part] == [3, 5, 90, 1, 1, 200, 4]
+    assert all(len(part) == 1 or sum(t.numel() for t in part) <= 100 for part in parts)
+    assert len(parts) == 3
+    assert list(_parts([])) == []
+
+
+def test_closure_is_evaluated_with_gradients(start):
+    optimizer = RMSpropTF([start], lr=0.1, **AUTHORS)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = start.square().sum()
+        loss.backward()
+        return loss.item()
+
+    before = start.square().sum().item()
+    assert optimizer.step(closure) == before
+    assert optimizer.step(closure) < before
+
+
+def test_state_survives_its_state_dict(record, start):
+    whole = trace(RMSpropTF([start], lr=0.0, weight_decay=1e-5, **AUTHORS), start, record)
+    w = nn.Parameter(torch.from_numpy(record["start"].copy()))
+    first = record | {name: record[name][:20] for name in ("lr", "noise")}
+    rest = record | {name: record[name][20:] for name in ("lr", "noise")}
+    optimizer = RMSpropTF([w], lr=0.0, weight_decay=1e-5, **AUTHORS)
+    trace(optimizer, w, first)
+    saved = copy.deepcopy(optimizer.state_dict())
+    again = RMSpropTF([w], lr=0.0, weight_decay=1e-5, **AUTHORS)
+    again.load_state_dict(saved)
+    assert (trace(again, w, rest) == whole[20:]).all()
+
+
+def staircase(peak=0.128, warmup=int(5 * IMAGENET_STEPS), every=2.4 * IMAGENET_STEPS):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=peak)
+    return WarmupStaircase(optimizer, warmup_steps=warmup, decay_steps=every, decay_rate=0.97)
+
+
+def test_learning_rates_are_the_authors():
+    record, schedule = golden.numbers("schedule.npz"), staircase()
+    found = [0.128 * schedule.factor(int(step)) for step in record["steps"]]
+    assert found == pytest.approx(record["lr"].tolist(), rel=1e-5)  # in single precision
+
+
+def test_staircase_counts_from_step_zero():
+    # So the first rate after the warm-up is already two steps down.
+    assert 0.128 * staircase().factor(3127) == pytest.approx(0.128 * 0.97**2)
+
+
+def test_schedule_gives_the_optimizer_its_rates():
+    schedule = staircase(peak=1.0, warmup=4, every=3)
+    rates = []
+    for _ in range(8):
+        rates.append(schedule.optimizer.param_groups[0]["lr"])
+        schedule.optimizer.step()
+        schedule.step()
+    d = 0.97
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.75, d, d, d**2, d**2])
+    assert schedule.get_last_lr() == pytest.approx([d**2])
+
+
+def test_no_warmup_starts_at_the_peak():
+    assert staircase(peak=1.0, warmup=0).get_last_lr() == [1.0]
+
+
+def test_resuming_restores_the_step_alone():
+    old, new = staircase(peak=1.0, warmup=2, every=3), staircase(peak=0.5, warmup=0, every=2)
+    for _ in range(5):
+        old.optimizer.step()
+        old.step()
+    assert old.state_dict() == {"last_epoch": 5}
+    new.load_state_dict(old.state_dict())
+    assert new.last_epoch == 5
+    assert new.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 0.97**2)
+    new.optimizer.step()
+    new.step()
+    assert new.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 0.97**3)
+
+
+def test_decayed_are_all_but_batch_norm():
+    spec = effcc.load("cc_b0_4e")
+    with torch.device("meta"):
+        model = EfficientNet(spec.network)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    decayed, exempt = parameter_groups(model, spec.recipe)
+    authors = golden.numbers("train_step.json")["decayed"]
+    assert sorted(names[p] for p in decayed["params"]) == sorted(authors)
+    assert (len(decayed["params"]), len(exempt["params"])) == (131, 98)
+    norms = {f"{n}." for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert all(names[p].rpartition(".")[0] + "." in norms for p in exempt["params"])
+    assert (decayed["weight_decay"], exempt["weight_decay"]) == (1e-5, 0.0)
+
+
+def test_frozen_parameters_are_in_no_group():
+    spec = effcc.load("cc_b0_4e")
+    with torch.device("meta"):
+        model = EfficientNet(spec.network)
+    model.conv_stem.requires_grad_(False)
+    groups = parameter_groups(model, spec.recipe)
+    assert [len(group["params"]) for group in groups] == [130, 98]
+
+
+def test_decay_is_the_gradient_of_the_authors_l2_term():
+    spec = effcc.load("cc_b0_4e")
+    model = golden.fill(effcc.create("cc_b0_4e"), "cc_b0_4e")
+    group = parameter_groups(model, spec.recipe)[0]
+    squares = sum(p.double().square().sum().item() for p in group["params"])
+    term = golden.numbers("train_step.json")["l2_term"]
+    assert group["weight_decay"] * squares / 2 == pytest.approx(term, rel=1e-9)

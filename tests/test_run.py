@@ -1,0 +1,408 @@
+"""One run: it trains, measures, repeats itself bit for bit, and goes on where it stopped."""
+
+import dataclasses
+import io
+import re
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import effcc
+from effcc.catalog import results
+from effcc.catalog.errors import UserError
+from effcc.catalog.home import Home
+from effcc.nn import weights
+from effcc.train import run
+from effcc.train.module import CondConvModule
+from effcc.train.run import Interrupted
+from effcc.train.sources import MissingData
+
+SHORT = {
+    "recipe.epochs": 1,
+    "recipe.warmup_epochs": 0,
+    "data.batch_size": 16,
+    "data.workers": 0,
+    "network.depth": 0.5,
+    "trainer.accelerator": "cpu",
+    "trainer.limit_train_batches": 3,
+    "trainer.limit_val_batches": 2,
+    "trainer.limit_test_batches": 4,
+    "trainer.num_sanity_val_steps": 0,
+}
+
+
+def short(**settings):
+    changes = {name.replace("__", "."): value for name, value in settings.items()}
+    return run.prepare(effcc.load("cc_pico_4e", source="digits", settings=SHORT | changes))
+
+
+def fit(home, *, checkpoint=None, **settings):
+    spec, source = short(**settings)
+    console = Console(file=io.StringIO())
+    record = run.fit(spec, source, home, console, "effcc fit", checkpoint)
+    return record, home.root / record.checkpoint["path"]
+
+
+def content(path):
+    return torch.load(path, weights_only=True)
+
+
+def tensors(value, name=""):
+    """Every tensor and number in a checkpoint, by its path."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from tensors(item, f"{name}/{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from tensors(item, f"{name}/{index}")
+    elif isinstance(value, torch.Tensor | int | float):
+        yield name, value
+
+
+TRAINED = ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers")
+
+
+def assert_same_bits(one, other, parts=TRAINED):
+    one, other = content(one), content(other)
+    for part in parts:
+        first, second = dict(tensors(one[part])), dict(tensors(other[part]))
+        assert first.keys() == second.keys()
+        assert first, part
+        for name, value in first.items():
+            same = value.equal(second[name]) if torch.is_tensor(value) else value == second[name]
+            assert same, f"{part}{name}"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return Home(tmp_path_factory.mktemp("home").resolve())
+
+
+@pytest.fixture(scope="module")
+def once(home):
+    """One epoch: record and checkpoint."""
+    return fit(home)
+
+
+@pytest.fixture(scope="module")
+def twice(home):
+    """Two epochs without a break."""
+    return fit(home, recipe__epochs=2)
+
+
+def test_a_fit_leaves_a_checkpoint_and_a_record_of_where_it_came_from(once, home):
+    record, checkpoint = once
+    spec, source = short()
+    assert checkpoint == home.runs / "cc_pico_4e" / record.id / "last.ckpt"
+    assert record.checkpoint["bytes"] == checkpoint.stat().st_size
+    assert re.fullmatch(r"[0-9a-f]{64}", record.checkpoint["sha256"])
+    assert (record.verb, record.variant, record.command) == ("fit", "cc_pico_4e", "effcc fit")
+    assert record.spec_digest == spec.digest
+    assert record.settings == spec.settings()
+    assert record.overrides["recipe.epochs"] == 1
+    assert "network.num_classes" not in record.overrides
+    assert record.seed == spec.seed
+    assert record.dataset.fingerprint == source.split("test").fingerprint
+    assert (record.dataset.images, record.dataset.train_images) == (360, 1257)
+    assert (record.dataset.split, record.dataset.classes) == ("test", 10)
+    assert record.steps == 3
+    assert [point["epoch"] for point in record.curve] == [1]
+    assert record.curve[0].keys() == {"epoch", "step", "lr", "train_loss", "val_loss", "val_top1"}
+    assert record.metrics["top1"].n == record.metrics["top5"].n == 64  # limit_test_batches, of 16
+    assert record.metrics["top1"].correct <= record.metrics["top5"].correct
+    assert record.versions["torch"] == torch.__version__
+    assert record.device["kind"] == "cpu"
+    assert record.git.keys() == {"commit", "dirty"}
+
+
+def test_a_record_can_be_saved_and_read_back(once, tmp_path):
+    record, _ = once
+    home = Home(tmp_path)
+    results.save(record, home)
+    assert results.load(home, "cc_pico_4e") == [record]
+
+
+def test_a_log_of_the_run_lies_beside_its_checkpoint(once):
+    _, checkpoint = once
+    names = {path.name for path in checkpoint.parent.iterdir()}
+    assert {"last.ckpt", "metrics.csv"} <= names
+
+
+def test_a_checkpoint_is_data_and_holds_the_averages(once):
+    _, checkpoint = once
+    saved = content(checkpoint)
+    assert saved["effcc"]["classes"] == list("0123456789")
+    ours = weights.read(checkpoint)
+    assert ours.variant == "cc_pico_4e"
+    name = "conv_stem.weight"
+    assert ours.weights[name].equal(saved["state_dict"][f"model.{name}"])
+    assert not ours.weights[name].equal(saved["current_model_state"][f"model.{name}"])
+
+
+def test_evaluating_the_checkpoint_gives_the_fits_figures(once, home):
+    record, checkpoint = once
+    spec, source = short()
+    found = run.evaluate(spec, source, home, "effcc test", weights.read(checkpoint))
+    assert found.verb == "test"
+    assert found.metrics == record.metrics
+    assert found.dataset.fingerprint == record.dataset.fingerprint
+    assert (found.curve, found.steps, found.dataset.train_images) == ((), 0, 0)
+    assert found.checkpoint == record.checkpoint
+
+
+def test_evaluating_on_validation_images_says_so(once, home):
+    _, checkpoint = once
+    spec, source = short()
+    found = run.evaluate(spec, source, home, "effcc val", weights.read(checkpoint), "val")
+    assert found.dataset.split == "val"
+    assert found.metrics["top1"].n == 32  # limit_val_batches, of 16 each
+
+
+def test_prediction_ranks_the_classes_of_files(once, tmp_path):
+    _, checkpoint = once
+    spec, source = short()
+    files = []
+    for index in range(3):
+        files.append(tmp_path / f"{index}.png")
+        source.split("test").image(index).save(files[-1])
+    found = run.predict(spec, weights.read(checkpoint), files, top=4)
+    assert [p.file for p in found] == [str(file) for file in files]
+    for prediction in found:
+        names, shares = zip(*prediction.classes, strict=True)
+        assert len(set(names)) == 4
+        assert set(names) <= set(source.classes)
+        assert list(shares) == sorted(shares, reverse=True)
+        assert 0 < sum(shares) <= 1 + 1e-6
+    everything = run.predict(spec, weights.read(checkpoint), files[:1], top=99)
+    assert sum(p for _, p in everything[0].classes) == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_bits(once, home):
+    record, checkpoint = once
+    again, another = fit(home)
+    assert another != checkpoint
+    assert_same_bits(checkpoint, another)
+    assert again.metrics == record.metrics
+    assert again.curve == record.curve
+
+
+def test_another_seed_gives_other_weights(once, home):
+    _, checkpoint = once
+    _, another = fit(home, seed=1)
+    name = "model.blocks.4.0.conv_pw.weight"
+    assert not content(checkpoint)["state_dict"][name].equal(content(another)["state_dict"][name])
+
+
+def test_a_continued_run_ends_as_an_unbroken_one(once, twice, home):
+    record, checkpoint = once
+    continued, path = fit(home, checkpoint=checkpoint, recipe__epochs=2)
+    assert_same_bits(twice[1], path)
+    assert continued.metrics == twice[0].metrics
+    assert continued.steps == 6
+    assert [point["epoch"] for point in continued.curve] == [2]
+    assert continued.curve[0] == twice[0].curve[1]
+    assert record.curve[0] == twice[0].curve[0]
+
+
+def test_chance_goes_on_where_it_was(home):
+    # Dropout and drop path draw in every step; a continued run must not draw the same again.
+    chance = {"network__dropout": 0.3, "network__drop_path": 0.3}
+    _, checkpoint = fit(home, **chance)
+    _, unbroken = fit(home, recipe__epochs=2, **chance)
+    _, continued = fit(home, checkpoint=checkpoint, recipe__epochs=2, **chance)
+    assert_same_bits(unbroken, continued)
+
+
+def test_a_continued_run_follows_the_settings_it_has_now(once, home):
+    _, checkpoint = once
+    changed = {"recipe__epochs": 2, "recipe__weight_decay": 0.5, "recipe__lr": 1e-6}
+    record, path = fit(home, checkpoint=checkpoint, **changed)
+    group = content(path)["optimizer_states"][0]["param_groups"][0]
+    assert group["weight_decay"] == 0.5
+    assert record.curve[-1]["lr"] < 1e-6
+
+
+def test_every_epoch_is_shuffled_and_augmented_anew(home, monkeypatch):
+    from effcc.train.data import Images
+
+    seen = []
+    original = Images.__getitem__
+
+    def spy(self, index):
+        seen.append(index)
+        return original(self, index)
+
+    monkeypatch.setattr(Images, "__getitem__", spy)
+    fit(home, recipe__epochs=2)
+    training = [index for index in seen if isinstance(index, tuple)]
+    first = [position for number, position in training if number == 0]
+    second = [position for number, position in training if number == 1]
+    assert len(first) >= 48
+    assert len(second) >= 48
+    assert first != second
+
+
+def test_a_run_without_averages_measures_its_own_weights(home):
+    record, path = fit(home, recipe__ema_decay=0.0)
+    assert "current_model_state" not in content(path)
+    assert record.metrics["top1"].n == 64
+
+
+def test_callbacks_of_a_spec_take_part(home):
+    stop = {
+        "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+        "init_args": {"monitor": "val_loss", "patience": 1, "min_delta": 1e9},
+    }
+    record, path = fit(home, recipe__epochs=4, trainer__callbacks=[stop])
+    assert [point["epoch"] for point in record.curve] == [1, 2]
+    assert record.settings["trainer"]["callbacks"] == [stop]
+    assert content(path)["effcc"]["settings"]["trainer"]["callbacks"] == [stop]
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Press Ctrl-C when a hook is reached in the given epoch and batch."""
+    before = signal.getsignal(signal.SIGINT)
+    names = ("on_train_batch_start", "on_validation_batch_start")
+    hooks = {name: getattr(CondConvModule, name) for name in names}
+
+    def at(hook, epoch, batch):
+        def pressed(self, images, number, *rest):
+            if (self.current_epoch, number) == (epoch, batch):
+                raise KeyboardInterrupt
+            return hooks[hook](self, images, number, *rest)
+
+        monkeypatch.setattr(CondConvModule, hook, pressed)
+
+    yield at
+    signal.signal(signal.SIGINT, before)  # Lightning stops listening to it
+
+
+def stopped(home, caught):
+    """The checkpoint that the message of an interrupted run names."""
+    named = re.search(r"--ckpt_path (\S+)", str(caught.value))
+    assert named, str(caught.value)
+    path = home.root / named[1]
+    assert path.is_file()
+    return path
+
+
+def test_ctrl_c_between_epochs_loses_nothing(home, interrupt, twice):
+    interrupt("on_train_batch_start", 1, 0)
+    with pytest.raises(Interrupted, match="stopped in epoch 2") as caught:
+        fit(home, recipe__epochs=2)
+    assert caught.value.exit_code == 130
+    path = stopped(home, caught)
+    interrupt("on_train_batch_start", None, None)
+    _, finished = fit(home, checkpoint=path, recipe__epochs=2)
+    assert_same_bits(twice[1], finished)
+
+
+def test_ctrl_c_within_an_epoch_loses_nothing(home, interrupt, twice):
+    interrupt("on_train_batch_start", 1, 2)
+    with pytest.raises(Interrupted) as caught:
+        fit(home, recipe__epochs=2)
+    path = stopped(home, caught)
+    assert content(path)["global_step"] == 5
+    interrupt("on_train_batch_start", None, None)
+    continued, finished = fit(home, checkpoint=path, recipe__epochs=2)
+    assert continued.steps == 6
+    assert_same_bits(twice[1], finished)
+
+
+def test_ctrl_c_in_validation_keeps_averages_and_weights_apart(home, interrupt, once):
+    interrupt("on_validation_batch_start", 0, 0)
+    with pytest.raises(Interrupted) as caught:
+        fit(home)
+    assert_same_bits(once[1], stopped(home, caught), ("state_dict", "current_model_state"))
+
+
+def test_ctrl_c_before_the_first_step_leaves_nothing_or_says_where(home, interrupt):
+    interrupt("on_train_batch_start", 0, 0)
+    folders = runs(home)
+    with pytest.raises(Interrupted, match="stopped in epoch 1") as caught:
+        fit(home)
+    if "nothing was kept" in str(caught.value):
+        assert runs(home) == folders
+    else:
+        assert stopped(home, caught)
+
+
+def runs(home):
+    return sorted((home.runs / "cc_pico_4e").iterdir())
+
+
+def test_weights_without_a_run_cannot_be_continued(once, home, tmp_path):
+    # A bare state dict, as the published ones are.
+    path = tmp_path / "bare.pth"
+    torch.save(dict(weights.read(once[1]).weights), path)
+    with pytest.raises(UserError, match=r"bare\.pth"):
+        fit(home, checkpoint=path)
+
+
+def test_a_finished_run_is_not_continued_for_nothing(once, home):
+    folders = runs(home)
+    with pytest.raises(UserError, match=r"has its 1 epochs; .*max_epochs"):
+        fit(home, checkpoint=once[1])
+    assert runs(home) == folders
+
+
+def test_the_newest_run_is_the_last(home, once, twice, tmp_path):
+    newest = run.newest_checkpoint(home, "cc_pico_4e")
+    assert newest is not None
+    everything = (home.runs / "cc_pico_4e").glob("*/last.ckpt")
+    assert newest.parent.name == max(path.parent.name for path in everything)
+    assert run.newest_checkpoint(Home(tmp_path), "cc_pico_4e") is None
+
+
+def test_classes_come_from_the_data():
+    spec, source = short()
+    assert spec.network.num_classes == len(source.classes) == 10
+    with pytest.raises(MissingData, match=r"num_classes is 12, but .* has 10 classes"):
+        short(network__num_classes=12)
+
+
+def test_a_folder_of_images_trains_and_is_measured_on_its_validation_images(home, tmp_path):
+    random = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 3)):
+        for level, kind in enumerate(("dark", "light")):
+            folder = tmp_path / "data" / split / kind
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 100, (20, 24, 3)) + 150 * level
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    settings = SHORT | {
+        "data.root": str(tmp_path / "data"),
+        "data.batch_size": 4,
+        "preprocessing.image_size": 32,
+    }
+    spec, source = run.prepare(effcc.load("cc_pico_4e", source="folder", settings=settings))
+    console = Console(file=io.StringIO())
+    record = run.fit(spec, source, home, console, "effcc fit")
+    assert (record.dataset.split, record.dataset.images, record.dataset.classes) == ("val", 6, 2)
+    assert (record.metrics["top1"].n, "top5" in record.metrics) == (6, False)
+
+
+def test_progress_off_a_terminal_is_a_line_an_epoch(home):
+    spec, source = short(recipe__epochs=2)
+    out = io.StringIO()
+    run.fit(spec, source, home, Console(file=out, width=200), "effcc fit")
+    lines = [line for line in out.getvalue().splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert "loss" in lines[0]
+    assert "val top-1" in lines[0]
+
+
+def test_averages_are_what_is_measured(once, home):
+    # Not the weights that training would go on with.
+    record, checkpoint = once
+    saved = content(checkpoint)
+    spec, source = short()
+    state = {n.removeprefix("model."): t for n, t in saved["current_model_state"].items()}
+    own = dataclasses.replace(weights.read(checkpoint), weights=state)
+    found = run.evaluate(spec, source, home, "effcc test", own)
+    assert found.metrics["loss"] != record.metrics["loss"]
