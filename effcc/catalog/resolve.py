@@ -169,9 +169,7 @@ class _Resolution:
 def _stage(row: dict[str, Any]) -> Stage:
     rules = schema.load("registry")["$defs"]["stage"]["properties"]
     given = {key: rule.get("default") for key, rule in rules.items()} | row
-    return Stage(
-        **{key: _typed(value, rules[key].get("type", "int")) for key, value in given.items()}
-    )
+    return Stage(**given)
 
 
 def _typed(value: Any, kind: Any) -> Any:
