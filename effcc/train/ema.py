@@ -26,6 +26,7 @@ class Ema(WeightAveraging):
         super().__init__()
         self.decay = decay
         self._swapped = False
+        self._pairs: Pairs | None = None
 
     def on_train_batch_end(
         self,
@@ -39,7 +40,9 @@ class Ema(WeightAveraging):
         if trainer.global_step > self._latest_update_step:
             assert self._average_model is not None
             self._latest_update_step = trainer.global_step
-            update(self._average_model.module, pl_module, self.decay, trainer.global_step)
+            # Found once: walking the modules at every step takes as long as the arithmetic.
+            self._pairs = self._pairs or pairs(self._average_model.module, pl_module)
+            fold(self._pairs, self.decay, trainer.global_step)
             self._average_model.n_averaged += 1
 
     def on_exception(
@@ -58,16 +61,35 @@ class Ema(WeightAveraging):
         torch._foreach_copy_(averages, kept)
 
 
-@torch.no_grad()
+# (averages, values) of what is averaged, and of the counters that are copied.
+Pairs = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
+
+
 def update(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Move `average` towards `model`, in place; `step` counts optimiser steps from 1."""
-    keep = min(decay, (1 + step) / (10 + step))
-    averages, values = tensors(average), tensors(model)
-    floats = [i for i, value in enumerate(values) if value.is_floating_point()]
-    torch._foreach_lerp_([averages[i] for i in floats], [values[i] for i in floats], 1 - keep)
-    for old, new in zip(averages, values, strict=True):
-        if not new.is_floating_point():
-            old.copy_(new)
+    fold(pairs(average, model), decay, step)
+
+
+@torch.no_grad()
+def fold(found: Pairs, decay: float, step: int) -> None:
+    """`update`, on tensors that were found before."""
+    averages, values, old_counts, counts = found
+    torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + step) / (10 + step)))
+    if counts:
+        torch._foreach_copy_(old_counts, counts)
+
+
+def pairs(average: nn.Module, model: nn.Module) -> Pairs:
+    """The tensors of two models of one shape, floats apart from counters."""
+    both = list(zip(tensors(average), tensors(model), strict=True))
+    floats = [pair for pair in both if pair[0].is_floating_point()]
+    counts = [pair for pair in both if not pair[0].is_floating_point()]
+    return (
+        [old for old, _ in floats],
+        [new for _, new in floats],
+        [old for old, _ in counts],
+        [new for _, new in counts],
+    )
 
 
 def tensors(model: nn.Module) -> list[Tensor]:

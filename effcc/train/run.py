@@ -29,6 +29,9 @@ from effcc.train.module import CondConvModule
 from effcc.train.progress import RunProgress
 from effcc.train.sources import SOURCES, MissingData, Source
 
+# A checkpoint of the large variant takes half a second to write, an epoch on digits five.
+KEEP_EVERY_SECONDS = 60
+
 
 class Interrupted(UserError):
     """Somebody stopped a fit; the message says how to go on."""
@@ -101,13 +104,7 @@ def fit(
         )
     run_id, folder = _new_folder(spec, "fit", home)
     curve = _Curve()
-    keeper = ModelCheckpoint(
-        folder,
-        "last",
-        save_on_exception=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
+    keeper = _Keeper(folder)
     averaging = [Ema(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
     started = time.monotonic()
     try:
@@ -280,6 +277,26 @@ def _record(
             "bytes": checkpoint.stat().st_size,
         },
     )
+
+
+class _Keeper(ModelCheckpoint):
+    """Writes `last.ckpt` once a minute, as epochs end, and when training does."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder,
+            "last",
+            save_on_exception=True,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+        self._written = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        done = trainer.should_stop or trainer.global_step >= trainer.estimated_stepping_batches
+        if done or time.monotonic() - self._written > KEEP_EVERY_SECONDS:
+            super().on_train_epoch_end(trainer, pl_module)
+            self._written = time.monotonic()
 
 
 class _Curve(L.Callback):
