@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from effcc.catalog import results
@@ -23,14 +22,12 @@ from effcc.catalog.spec import Spec
 from effcc.nn import weights
 from effcc.nn.weights import Checkpoint
 from effcc.train import process, provenance, trainer
+from effcc.train.callbacks import Curve, Keeper
 from effcc.train.data import Files, ImageData
 from effcc.train.ema import Ema
 from effcc.train.module import CondConvModule
 from effcc.train.progress import RunProgress
 from effcc.train.sources import SOURCES, MissingData, Source
-
-# A checkpoint of the large variant takes half a second to write, an epoch on digits five.
-KEEP_EVERY_SECONDS = 60
 
 
 class Interrupted(UserError):
@@ -102,39 +99,25 @@ def fit(
         raise UsageError(
             f"{saved.path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
         )
-    run_id, folder = _new_folder(spec, "fit", home)
-    curve = _Curve()
-    keeper = _Keeper(folder)
+    run = _Run.begin(spec, source, home, "fit", command)
     averaging = [Ema(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
+    curve = Curve()
+    callbacks = [*averaging, RunProgress(console), curve, Keeper(run.folder)]
     started = time.monotonic()
     try:
-        t = trainer.build(arguments, [*averaging, RunProgress(console), curve, keeper], folder)
+        t = trainer.build(arguments, callbacks, run.folder)
         t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except BaseException as error:
-        last = folder / "last.ckpt"
-        if not last.exists():  # nothing worth keeping: leave no empty run behind
-            shutil.rmtree(folder, ignore_errors=True)
+        kept = run.checkpoint.exists()
+        if not kept:  # leave no empty run behind
+            shutil.rmtree(run.folder, ignore_errors=True)
         if not isinstance(error, SystemExit):  # which is how Lightning ends on Ctrl-C
             raise
-        kept = f"go on with --ckpt_path {home.shown(last)}" if last.exists() else "nothing was kept"
-        raise Interrupted(f"stopped in epoch {module.current_epoch + 1}; {kept}") from None
+        how = f"go on with --ckpt_path {home.shown(run.checkpoint)}" if kept else "nothing was kept"
+        raise Interrupted(f"stopped in epoch {module.current_epoch + 1}; {how}") from None
     seconds = time.monotonic() - started
-    metrics = _test(module, data, arguments)
-    if not process.is_first():
-        return None
-    return _record(
-        spec,
-        source,
-        home,
-        "fit",
-        run_id,
-        command,
-        metrics,
-        folder / "last.ckpt",
-        t,
-        seconds,
-        curve.points,
-    )
+    measured = _measure(module, data, arguments)
+    return run.record(measured, run.checkpoint, seconds, steps=t.global_step, curve=curve.points)
 
 
 def evaluate(
@@ -153,26 +136,10 @@ def evaluate(
     process.keep_memory()
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
+    run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
-    metrics = _test(module, data, dict(spec.trainer), split)
-    seconds = time.monotonic() - started
-    if not process.is_first():
-        return None
-    run_id = _id(spec, "test")
-    return _record(
-        spec,
-        source,
-        home,
-        "test",
-        run_id,
-        command,
-        metrics,
-        checkpoint.path,
-        None,
-        seconds,
-        (),
-        split,
-    )
+    measured = _measure(module, data, dict(spec.trainer), split)
+    return run.record(measured, checkpoint.path, time.monotonic() - started)
 
 
 def predict(
@@ -208,124 +175,110 @@ def newest_checkpoint(home: Home, variant: str) -> Path | None:
     return found[-1] if found else None
 
 
-def _test(
-    module: CondConvModule,
-    data: ImageData,
-    arguments: dict[str, Any],
-    split: str = "test",
-) -> dict[str, Metric]:
-    t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
-    if split == "val":
-        values = t.validate(module, data, verbose=False)[0]
-    else:
-        values = t.test(module, data, verbose=False)[0]
-    prefix = split + "_"
-    n = round(values[prefix + "n"])
-    found = {"loss": Metric(values[prefix + "loss"])}
-    for name in ("top1", "top5"):
-        if prefix + name in values:
-            found[name] = results.accuracy(round(values[prefix + name] * n), n)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What an evaluation found, on which split, and where it ran."""
+
+    metrics: Mapping[str, Metric]
+    split: str
+    device: Mapping[str, str | int]
 
 
-def _record(
-    spec: Spec,
-    source: Source,
-    home: Home,
-    verb: str,
-    run_id: str,
-    command: str,
-    metrics: Mapping[str, Metric],
-    checkpoint: Path,
-    t: L.Trainer | None,
-    seconds: float,
-    curve: tuple[Mapping[str, float], ...],
-    split: str = "test",
-) -> Record:
-    images = source.split(split)
-    return Record(
-        id=run_id,
-        variant=spec.name,
-        verb=verb,
-        date=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        command=command,
-        spec_digest=spec.digest,
-        settings=spec.settings(),
-        overrides=spec.overrides(),
-        seed=spec.seed,
-        dataset=Dataset(
-            name=source.name,
-            title=source.title,
-            split=images.name,
-            images=len(images),
-            classes=len(source.classes),
-            fingerprint=images.fingerprint,
-            train_images=len(source.split("train")) if verb == "fit" else 0,
-        ),
-        metrics=metrics,
-        curve=curve,
-        seconds=round(seconds, 1),
-        steps=t.global_step if t else 0,
-        git=provenance.git(home.root),
-        versions=provenance.versions(),
-        device=provenance.device(
-            t.strategy.root_device.type if t else "cpu", t.world_size if t else 1
-        ),
-        checkpoint={
-            "path": home.shown(checkpoint),
-            "sha256": provenance.sha256(checkpoint),
-            "bytes": checkpoint.stat().st_size,
-        },
-    )
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run under way: what it is of, and where its files go."""
 
+    spec: Spec
+    source: Source
+    home: Home
+    verb: str
+    command: str
+    id: str
 
-class _Keeper(ModelCheckpoint):
-    """Writes `last.ckpt` once a minute, as epochs end, and when training does."""
+    @classmethod
+    def begin(cls, spec: Spec, source: Source, home: Home, verb: str, command: str) -> _Run:
+        """A run with a folder of its own."""
+        while True:
+            run = cls(spec, source, home, verb, command, _id(spec, verb))
+            if not process.is_first():  # Lightning takes the first process's folder for all
+                return run
+            try:
+                run.folder.mkdir(parents=True)
+            except FileExistsError:  # another run began in the same second
+                time.sleep(0.3)
+            else:
+                return run
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            folder,
-            "last",
-            save_on_exception=True,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
+    @property
+    def folder(self) -> Path:
+        """For checkpoints and logs."""
+        return self.home.runs / self.spec.name / self.id
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last one."""
+        return self.folder / "last.ckpt"
+
+    def record(
+        self,
+        measured: _Measured,
+        checkpoint: Path,
+        seconds: float,
+        steps: int = 0,
+        curve: tuple[Mapping[str, float], ...] = (),
+    ) -> Record | None:
+        """The run's record; None in all but the first of several processes."""
+        if not process.is_first():
+            return None
+        spec, source, images = self.spec, self.source, self.source.split(measured.split)
+        return Record(
+            id=self.id,
+            variant=spec.name,
+            verb=self.verb,
+            date=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            command=self.command,
+            spec_digest=spec.digest,
+            settings=spec.settings(),
+            overrides=spec.overrides(),
+            seed=spec.seed,
+            dataset=Dataset(
+                name=source.name,
+                title=source.title,
+                split=images.name,
+                images=len(images),
+                classes=len(source.classes),
+                fingerprint=images.fingerprint,
+                train_images=len(source.split("train")) if self.verb == "fit" else 0,
+            ),
+            metrics=measured.metrics,
+            curve=curve,
+            seconds=round(seconds, 1),
+            steps=steps,
+            git=provenance.git(self.home.root),
+            versions=provenance.versions(),
+            device=measured.device,
+            checkpoint={
+                "path": self.home.shown(checkpoint),
+                "sha256": provenance.sha256(checkpoint),
+                "bytes": checkpoint.stat().st_size,
+            },
         )
-        self._written = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        done = trainer.should_stop or trainer.global_step >= trainer.estimated_stepping_batches
-        if done or time.monotonic() - self._written > KEEP_EVERY_SECONDS:
-            super().on_train_epoch_end(trainer, pl_module)
-            self._written = time.monotonic()
 
 
-class _Curve(L.Callback):
-    """The figures of every epoch, for the record."""
-
-    def __init__(self) -> None:
-        self.points: tuple[dict[str, float], ...] = ()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        point: dict[str, float] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-        point["lr"] = float(f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}")
-        for name in ("train_loss", "val_loss", "val_top1"):
-            if name in trainer.callback_metrics:
-                point[name] = round(float(trainer.callback_metrics[name]), 4)
-        self.points += (point,)
+def _measure(
+    module: CondConvModule, data: ImageData, arguments: dict[str, Any], split: str = "test"
+) -> _Measured:
+    t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
+    look = t.validate if split == "val" else t.test
+    values = look(module, data, verbose=False)[0]
+    n = round(values[f"{split}_n"])
+    metrics = {"loss": Metric(values[f"{split}_loss"])}
+    for name in ("top1", "top5"):
+        if f"{split}_{name}" in values:
+            metrics[name] = results.accuracy(round(values[f"{split}_{name}"] * n), n)
+    device = provenance.device(t.strategy.root_device.type, t.world_size)
+    return _Measured(metrics, split, device)
 
 
 def _id(spec: Spec, verb: str) -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{verb}-{spec.data.source}-{spec.seed}"
-
-
-def _new_folder(spec: Spec, verb: str, home: Home) -> tuple[str, Path]:
-    while True:
-        run_id = _id(spec, verb)
-        if not process.is_first():  # Lightning takes the first process's folder for all
-            return run_id, home.runs / spec.name / run_id
-        try:
-            (home.runs / spec.name / run_id).mkdir(parents=True)
-        except FileExistsError:  # another run began in the same second
-            time.sleep(0.3)
-        else:
-            return run_id, home.runs / spec.name / run_id
