@@ -97,8 +97,8 @@ def predict(args: argparse.Namespace) -> int:
     from effcc.train import run, sources
 
     images = [found for name in args.images for found in sources.find_images(Path(name))]
-    count = len(checkpoint.classes) or checkpoint.weights["classifier.bias"].shape[0]
-    predictions = run.predict(spec.with_classes(count), checkpoint, images, args.top)
+    spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
+    predictions = run.predict(spec, checkpoint, images, args.top)
     if args.json:
         rows = [
             {"file": p.file, "classes": [{"class": c, "probability": v} for c, v in p.classes]}
@@ -121,8 +121,7 @@ def list_(args: argparse.Namespace) -> int:
     for entry in registry.entries(at):
         spec = entry.spec
         cost = count(spec.network, spec.preprocessing.image_size)
-        registered = [r for r in results.load(at, spec.name) if not r.overrides]
-        latest = registered[-1] if registered else None
+        latest = next((run for run in results.runs(entry, at) if not run.differs), None)
         rows.append(
             {
                 "name": spec.name,
@@ -130,8 +129,8 @@ def list_(args: argparse.Namespace) -> int:
                 "image_size": spec.preprocessing.image_size,
                 "parameters": cost.parameters,
                 "macs": cost.macs,
-                "measured_top1": latest.metrics["top1"].value if latest else None,
-                "measured_on": latest.dataset.name if latest else None,
+                "measured_top1": latest.top1.value if latest else None,
+                "measured_on": latest.record.dataset.name if latest else None,
                 "summary": spec.summary,
             }
         )
@@ -286,8 +285,6 @@ def _resolve(
         if checkpoint and checkpoint.settings
         else None
     )
-    if checkpoint and not layer and args.verb == "predict":
-        source = None  # weights without settings: the recipe as documented
     spec = registry.load_file(
         paths[0], at, overlays=paths[1:], flags=args.flags, source=source, checkpoint=layer
     )

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import files, schema
+from effcc.catalog import files, registry, schema
 from effcc.catalog.document import read
 from effcc.catalog.errors import BadFile, Place, Problem
 from effcc.catalog.home import Home
+from effcc.catalog.registry import Entry
 
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
 
@@ -63,6 +64,47 @@ class Record:
     versions: Mapping[str, str]
     device: Mapping[str, str | int]
     checkpoint: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A record beside the registry of today: `differs` says why it is not the variant's result."""
+
+    record: Record
+    differs: str
+
+    @property
+    def top1(self) -> Metric:
+        """Its top-1 accuracy."""
+        return self.record.metrics["top1"]
+
+
+def runs(entry: Entry, home: Home) -> list[Run]:
+    """A variant's records with an accuracy, newest first.
+
+    A record is the registered variant's result if nothing was overridden and the settings that
+    decide a result are those that the registry has now.
+
+    Raises:
+        BadFile: as `load`.
+    """
+    claims, name = {entry.claim.name: entry.claim}, entry.spec.name
+    digests: dict[str, str] = {}
+    found: list[Run] = []
+    for record in reversed(load(home, name)):
+        source = record.dataset.name
+        if source not in digests:
+            flags = {"data.source": source, "data.root": "."}
+            try:
+                digests[source] = registry.load(name, home, flags=flags, claims=claims).digest
+            except BadFile:  # a source that this version does not know
+                digests[source] = ""
+        differs = ", ".join(f"{key} {value}" for key, value in record.overrides.items())
+        if not differs and record.spec_digest != digests[source]:
+            differs = "the registry has changed since"
+        if "top1" in record.metrics:
+            found.append(Run(record, differs))
+    return found
 
 
 def accuracy(correct: int, n: int) -> Metric:

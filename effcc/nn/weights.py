@@ -32,6 +32,12 @@ class Checkpoint:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     epochs: int = 0  # trained to their end
 
+    @property
+    def num_classes(self) -> int | None:
+        """The classifier's outputs; None if there is no classifier."""
+        bias = self.weights.get("classifier.bias")
+        return None if bias is None else len(bias)
+
 
 def read(path: Path) -> Checkpoint:
     """Read a checkpoint's weights without running anything in it (`weights_only`).

@@ -13,30 +13,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from effcc.catalog import files, modelindex, registry, results, verify
 from effcc.catalog.cost import Cost, count
-from effcc.catalog.errors import BadFile
 from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim, Fact, Result
 from effcc.catalog.registry import Entry
-from effcc.catalog.results import Metric, Record
+from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.report import figures, markdown
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
 _PERCENT_METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A record as a card shows it; `differs` says why it is not the registered variant's result."""
-
-    record: Record
-    differs: str
-
-    @property
-    def top1(self) -> Metric:
-        """Its top-1 accuracy."""
-        return self.record.metrics["top1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +106,10 @@ def pages(home: Home) -> dict[Path, str]:
 def make(entry: Entry, home: Home) -> Card:
     """Collect what a card says."""
     spec = entry.spec
-    digests = _Digests(entry, home)
-    runs = [
-        Run(record, digests.difference(record))
-        for record in reversed(results.load(home, spec.name))
-    ]
+    runs = results.runs(entry, home)
     headlines: dict[tuple[str, str], Run] = {}
     for run in runs:
-        if not run.differs and "top1" in run.record.metrics:
+        if not run.differs:
             headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
     profile = registry.load(
         spec.name, home, source=SHOWN_PROFILE, claims={entry.claim.name: entry.claim}
@@ -137,7 +119,7 @@ def make(entry: Entry, home: Home) -> Card:
         claim=entry.claim,
         cost=count(spec.network, spec.preprocessing.image_size),
         comparisons=verify.compare(entry.claim, spec),
-        runs=[run for run in runs if "top1" in run.record.metrics],
+        runs=runs,
         headlines=list(headlines.values()),
         settings=list(_settings(spec, profile)),
     )
@@ -183,35 +165,6 @@ def with_results(claim: Claim, runs: Iterable[Run]) -> Claim:
             Result("Image Classification", f"{data.title}, {data.split} split", metrics)
         )
     return replace(claim, results=(*claim.results, *measured))
-
-
-class _Digests:
-    """What the registry says now, to tell whether a record is still of it."""
-
-    def __init__(self, entry: Entry, home: Home) -> None:
-        self.entry, self.home = entry, home
-        self.known: dict[str, str] = {}
-
-    def difference(self, record: Record) -> str:
-        if record.overrides:
-            return ", ".join(f"{key} {value}" for key, value in record.overrides.items())
-        if record.spec_digest != self.digest(record.dataset.name):
-            return "the registry has changed since"
-        return ""
-
-    def digest(self, source: str) -> str:
-        if source not in self.known:
-            try:
-                flags = {"data.source": source, "data.root": "."}
-                self.known[source] = registry.load(
-                    self.entry.spec.name,
-                    self.home,
-                    flags=flags,
-                    claims={self.entry.claim.name: self.entry.claim},
-                ).digest
-            except BadFile:  # a source that this version does not know
-                self.known[source] = ""
-        return self.known[source]
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
