@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from effcc import options, terminal
 from effcc.catalog import home, page
-from effcc.catalog.errors import BadFile, Problem, UsageError, UserError
+from effcc.catalog.errors import BadFile, Place, Problem, UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.spec import Spec, settings_in_order
 
@@ -70,6 +70,10 @@ def fit(args: argparse.Namespace) -> int:
     from effcc.train import run
 
     spec, source = run.prepare(spec)
+    console.print(
+        f"{len(source.split('train').items):,} images to train on, {len(source.classes)} classes",
+        highlight=False,
+    )
     record = run.fit(
         spec, source, at, console, args.command, checkpoint.path if checkpoint else None
     )
@@ -277,7 +281,7 @@ def _resolve(
     for path in paths:
         if not path.is_file():
             known = ", ".join(f"registry/{name}.yaml" for name in registry.names(home.find()))
-            raise UsageError(f"{path}: no such file; there are: {known}")
+            raise BadFile(Problem(Place(str(path)), "", f"no such file; there are: {known}"))
     at = home.find(paths[0].resolve().parent)
     checkpoint = _checkpoint(args, at, paths[0].stem)
     layer = (
@@ -310,6 +314,7 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
                 f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
             )
         path = newest
+        print(f"checkpoint {at.shown(path)}", file=sys.stderr)
     return weights.read(path)
 
 
@@ -325,13 +330,9 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
             highlight=False,
             markup=False,
         )
-    typed = spec.overrides()
-    if typed:
-        console.print(
-            "changed here: " + ", ".join(f"{k}={terminal.setting(v)}" for k, v in typed.items()),
-            highlight=False,
-            markup=False,
-        )
+    if typed := spec.overrides():
+        words = ", ".join(f"{key}={terminal.setting(value)}" for key, value in typed.items())
+        console.print(f"not as registered: {words}", highlight=False, markup=False)
 
 
 def _conclude(record: Any, at: Home, console: Console) -> int:

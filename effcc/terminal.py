@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ def measured(top1: float | None, source: str | None) -> str:
 def setting(value: Any) -> str:
     """A setting's value, short enough for a line."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return f"{len(value)} stages"
+        return f"{len(value)} stages" if "repeats" in value[0] else json.dumps(value)
     if isinstance(value, list):
         return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
     return "null" if value is None else str(value)

@@ -151,7 +151,7 @@ def test_the_newest_run_of_the_registered_variant_is_the_headline(project):
     figures = section(page(project), "Figures")
     assert "350 of 360" in figures
     assert "340 of 360" not in figures
-    assert "All 2 recorded runs" in page(project)
+    assert "Recorded runs: 2" in page(project)
 
 
 def test_a_run_with_changed_settings_is_listed_but_no_headline(project):

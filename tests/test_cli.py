@@ -94,10 +94,6 @@ def test_configurations_stack_and_flags_win(effcc, project):
 
 USAGE = [
     (("fit",), "name a variant's file"),
-    (
-        ("fit", "--config", "nope.yaml"),
-        "nope.yaml: no such file; there are: registry/cc_b0_4e.yaml",
-    ),
     (("fit", *PICO, "--recipe.lrr", "1"), "--recipe.lrr: unknown key; did you mean 'lr'?"),
     (("fit", *PICO, "--recipe.lr", "fast"), '--recipe.lr: expected a number, found "fast"'),
     (("fit", *PICO, "--recipe.lr"), "--recipe.lr needs a value"),
@@ -106,6 +102,7 @@ USAGE = [
     (("fit", *PICO, "--recipe.lr.x", "1"), "--recipe.lr: expected a number"),
     (("fit", *PICO, "--data.source", "imagenet"), "expected one of digits, folder"),
     (("fit", *PICO, "--data.source", "folder"), "add --data.root DIR"),
+    (("fit", *PICO, "--data.root", "/data"), "add --data.source folder"),
     (("fit", *PICO, "--trainer.logger", "os.system"), "'os.system' may not be imported"),
     (
         ("fit", *PICO, "--trainer.max_epochs", "banana"),
@@ -131,6 +128,10 @@ def test_a_command_typed_wrong_is_one_line_and_two(effcc, project, words, messag
 
 
 INPUT = [
+    (
+        ("fit", "--config", "nope.yaml"),
+        "nope.yaml: no such file; there are: registry/cc_b0_4e.yaml",
+    ),
     (("fit", *PICO, "--data.source", "folder", "--data.root", "/nowhere"), "no folder /nowhere"),
     (("fit", *PICO, "--network.num_classes", "7"), "handwritten digits has 10 classes"),
     (("fit", *PICO, "--data.batch_size", "5000"), "set --data.batch_size"),
@@ -193,7 +194,7 @@ def test_fit_test_validate_and_predict_work_together(effcc, project):
     assert code == 0
     assert out.splitlines()[1].startswith("No data was named: training on the embedded handwritten")
     assert "--data.source folder --data.root DIR" in out
-    assert "changed here: trainer.max_epochs=1" in out
+    assert "not as registered: trainer.max_epochs=1" in out
 
     (record,) = project.results.rglob("*.json")
     measured = json.loads(record.read_text())

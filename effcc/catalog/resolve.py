@@ -145,6 +145,8 @@ class _Resolution:
                 )
         if self.value("data.source") == "folder" and not self.value("data.root"):
             self.wrong("data.source", "a folder source needs its folder; add --data.root DIR")
+        if self.value("data.root") and self.value("data.source") != "folder":
+            self.wrong("data.root", "is for images in folders; add --data.source folder")
         if 0 in self.value("preprocessing.std"):
             self.wrong("preprocessing.std", "a zero would divide by zero")
 

@@ -94,7 +94,7 @@ def runs(entry: Entry, home: Home) -> list[Run]:
     for record in reversed(load(home, name)):
         source = record.dataset.name
         if source not in digests:
-            flags = {"data.source": source, "data.root": "."}
+            flags = {"data.source": source} | ({"data.root": "."} if source == "folder" else {})
             try:
                 digests[source] = registry.load(name, home, flags=flags, claims=claims).digest
             except BadFile:  # a source that this version does not know

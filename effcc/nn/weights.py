@@ -31,6 +31,7 @@ class Checkpoint:
     classes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     epochs: int = 0  # trained to their end
+    steps: int = 0
 
     @property
     def num_classes(self) -> int | None:
@@ -74,6 +75,7 @@ def read(path: Path) -> Checkpoint:
         classes=tuple(str(name) for name in _of(ours, "classes", list)),
         settings=_of(ours, "settings", dict),
         epochs=_epochs(data),
+        steps=int(data.get("global_step", 0)) if ours else 0,
     )
 
 

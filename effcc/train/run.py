@@ -117,7 +117,8 @@ def fit(
         raise Interrupted(f"stopped in epoch {module.current_epoch + 1}; {how}") from None
     seconds = time.monotonic() - started
     measured = _measure(module, data, arguments)
-    return run.record(measured, run.checkpoint, seconds, steps=t.global_step, curve=curve.points)
+    steps = t.global_step - (saved.steps if saved else 0)  # as many as took these seconds
+    return run.record(measured, run.checkpoint, seconds, steps=steps, curve=curve.points)
 
 
 def evaluate(

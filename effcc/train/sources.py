@@ -109,6 +109,7 @@ class Folder:
 
     def __init__(self, data: Data) -> None:
         self.root = Path(data.root or "").expanduser()
+        self._splits: dict[str, Split] = {}
         if not self.root.is_dir():
             raise MissingData(
                 f"no folder {self.root.absolute()}; "
@@ -130,7 +131,12 @@ class Folder:
             )
 
     def split(self, name: str) -> Split:
-        """The images of `train`, `val` or `test`."""
+        """The images of `train`, `val` or `test`; found once, since a million take a while."""
+        if name not in self._splits:
+            self._splits[name] = self._find(name)
+        return self._splits[name]
+
+    def _find(self, name: str) -> Split:
         folder = self._folder(name)
         if folder is None:
             names = " or ".join(f"{n}/" for n in FOLDERS[name])
