@@ -262,7 +262,7 @@ def test_a_batch_larger_than_the_data_says_what_to_do(digits):
 
 def test_the_recipes_batch_size_is_taken_unless_the_data_says_otherwise(digits):
     few = Few(digits, 64)
-    assert loaders(few).train_dataloader().batch_size == 32  # the digits profile's
+    assert loaders(few).train_dataloader().batch_size == 64  # pico's own, in its digits profile
     assert loaders(few, batch_size=7).train_dataloader().batch_size == 7
 
 

@@ -93,7 +93,6 @@ def load(shipped, **settings):
     [
         {"seed": 7},
         {"data__workers": 3},
-        {"data__root": "/elsewhere"},
         {"network__num_classes": 10},
         {"data__source": "digits"},
     ],
@@ -156,8 +155,13 @@ def test_typing_what_the_registry_says_is_no_change(shipped):
 
 
 def test_where_the_data_lies_is_no_change_of_the_variant(shipped):
-    spec = load(shipped, seed=3, data__workers=1, data__root="x", network__num_classes=10)
-    assert spec.overrides() == {}
+    folders = [
+        load(shipped, seed=3, data__workers=1, data__source="folder", data__root=root)
+        for root in ("x", "/elsewhere")
+    ]
+    assert folders[0].digest == folders[1].digest
+    assert folders[0].overrides() == {}
+    assert load(shipped, network__num_classes=10).overrides() == {}
 
 
 def test_the_batch_is_the_devices_or_else_the_recipes(shipped):
