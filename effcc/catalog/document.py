@@ -157,7 +157,11 @@ def parse(text: str, shown: str = "<text>", page: str = "") -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
-        raise BadFile(Problem(place, "", f"not YAML: {error.problem or error.context}")) from None
+        reason = f"not YAML: {error.problem or error.context}"
+        # The parser has a limit of its own, far above ours, and sees the whole nesting first.
+        if "nesting depth" in reason:
+            reason = f"nested more than {MAX_DEPTH} deep"
+        raise BadFile(Problem(place, "", reason)) from None
     except yaml.YAMLError as error:
         raise BadFile(Problem(Place(shown), "", f"not YAML: {error}")) from None
     if builder.problems:
