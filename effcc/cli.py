@@ -71,7 +71,7 @@ def fit(args: argparse.Namespace) -> int:
 
     spec, source = run.prepare(spec)
     console.print(
-        f"{len(source.split('train').items):,} images to train on, {len(source.classes)} classes",
+        f"{len(source.split('train')):,} images to train on, {len(source.classes)} classes",
         highlight=False,
     )
     record = run.fit(
@@ -98,9 +98,10 @@ def predict(args: argparse.Namespace) -> int:
     assert checkpoint is not None
     if not args.images:
         raise UsageError("predict: name image files or folders after the options")
-    from effcc.train import run, sources
+    from effcc.data import folder
+    from effcc.train import run
 
-    images = [found for name in args.images for found in sources.find_images(Path(name))]
+    images = [found for name in args.images for found in folder.find_images(Path(name))]
     spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
     predictions = run.predict(spec, checkpoint, images, args.top)
     if args.json:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import effcc
-from effcc.catalog import document, schema
+from effcc.catalog import document
 from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
-from effcc.catalog.spec import SECTIONS, settings_in_order
+from effcc.catalog.spec import rule, settings_in_order
 
 # The verbs that resolve a variant, and so take settings.
 TAKE_SETTINGS = ("fit", "validate", "test", "predict", "show")
@@ -122,14 +122,7 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
 def settings_help() -> str:
     """Every setting and what it means, for the end of `--help`."""
     lines = ["settings, each as --section.key VALUE or in a --config file:"]
-    sections = schema.load("registry")["$defs"]
-    for name in settings_in_order():
-        rule: dict[str, Any] = {"properties": {section: sections[section] for section in SECTIONS}}
-        for part in name.split("."):
-            rule = rule["properties"][part]
-            if "$ref" in rule and "description" not in rule:
-                rule = sections[rule["$ref"].rpartition("/")[2]]
-        lines.append(f"  --{name:<28} {rule['description']}")
+    lines += [f"  --{name:<28} {rule(name)['description']}" for name in settings_in_order()]
     lines.append(f"  --{'trainer.*':<28} any argument of lightning.Trainer")
     return "\n".join(lines)
 

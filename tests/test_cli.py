@@ -100,7 +100,7 @@ USAGE = [
     (("fit", *PICO, "--lr", "1"), "did you mean --recipe.lr?"),
     (("fit", *PICO, "--trainer.max_epoch", "1"), "did you mean 'max_epochs'?"),
     (("fit", *PICO, "--recipe.lr.x", "1"), "--recipe.lr: expected a number"),
-    (("fit", *PICO, "--data.source", "imagenet"), "expected one of digits, folder"),
+    (("fit", *PICO, "--data.source", "imagenets"), "did you mean 'imagenet'?"),
     (("fit", *PICO, "--data.source", "folder"), "add --data.root DIR"),
     (("fit", *PICO, "--data.root", "/data"), "add --data.source folder"),
     (("fit", *PICO, "--trainer.logger", "os.system"), "'os.system' may not be imported"),

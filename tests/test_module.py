@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 import effcc
+from effcc.data.loader import Batch
 from effcc.nn import weights
 from effcc.train import trainer
 from effcc.train.module import CondConvModule
@@ -32,6 +33,11 @@ def module():
 def images(count, seed=0):
     random = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=random)
+
+
+def as_batch(images, labels):
+    nothing = torch.zeros_like(labels)
+    return Batch(images, labels, nothing, nothing.bool())
 
 
 def attach(module, *, devices=1, accumulated=1, batches=40):
@@ -89,7 +95,7 @@ def test_loss_is_cross_entropy_with_smoothed_labels(module, monkeypatch):
     monkeypatch.setattr(module, "log", lambda name, value, **how: logged.update({name: value}))
     batch, labels = images(4), torch.tensor([3, 1, 4, 1])
     module.eval()  # so that logits can be had twice
-    loss = module.training_step((batch, labels), 0)
+    loss = module.training_step(as_batch(batch, labels), 0)
     logits = module(batch)
     share = torch.full((4, 10), 0.1 / 10)
     share[range(4), labels] += 0.9
@@ -105,7 +111,7 @@ def test_accuracies_count_images_and_loss_is_their_mean(module, name):
     # Mostly one class, and a last batch of two: means over classes or batches would differ.
     place = torch.tensor([0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 0])
     labels = logits.argsort(1, descending=True)[range(14), place]
-    loader = DataLoader(TensorDataset(batch, labels), batch_size=4)
+    loader = DataLoader([as_batch(*one) for one in zip(batch, labels, strict=True)], batch_size=4)
     build = trainer.build({"enable_progress_bar": False, "accelerator": "cpu"}, [], None)
     run = build.validate if name == "val" else build.test
     values = run(module, loader, verbose=False)[0]

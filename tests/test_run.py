@@ -15,11 +15,11 @@ import effcc
 from effcc.catalog import results
 from effcc.catalog.errors import UserError
 from effcc.catalog.home import Home
+from effcc.data.decode import MissingData
 from effcc.nn import weights
 from effcc.train import run
 from effcc.train.module import CondConvModule
 from effcc.train.run import Interrupted
-from effcc.train.sources import MissingData
 
 SHORT = {
     "recipe.epochs": 1,
@@ -168,7 +168,7 @@ def test_prediction_ranks_the_classes_of_files(once, tmp_path):
     files = []
     for index in range(3):
         files.append(tmp_path / f"{index}.png")
-        source.split("test").image(index).save(files[-1])
+        Image.fromarray(source.split("test").pixels(index)).save(files[-1])
     found = run.predict(spec, weights.read(checkpoint), files, top=4)
     assert [p.file for p in found] == [str(file) for file in files]
     for prediction in found:
@@ -227,20 +227,19 @@ def test_a_continued_run_follows_the_settings_it_has_now(once, home):
 
 
 def test_every_epoch_is_shuffled_and_augmented_anew(home, monkeypatch):
-    from effcc.train.data import Images
+    from effcc.data.loader import Training
 
     seen = []
-    original = Images.__getitem__
+    original = Training.__getitem__
 
     def spy(self, index):
         seen.append(index)
         return original(self, index)
 
-    monkeypatch.setattr(Images, "__getitem__", spy)
+    monkeypatch.setattr(Training, "__getitem__", spy)
     fit(home, recipe__epochs=2)
-    training = [index for index in seen if isinstance(index, tuple)]
-    first = [position for number, position in training if number == 0]
-    second = [position for number, position in training if number == 1]
+    first = [position for number, position in seen if number == 0]
+    second = [position for number, position in seen if number == 1]
     assert len(first) >= 48
     assert len(second) >= 48
     assert first != second

@@ -58,7 +58,7 @@ def layers(network: Network, image_size: int) -> Iterator[Layer]:
     """Every layer, from the input on."""
     stem = scale_width(network.stem, network.width)
     size = ceil(image_size / 2)
-    yield from _conv("conv_stem", 3, stem, 3, size)
+    yield from _conv("conv_stem", network.in_channels, stem, 3, size)
     yield _norm("bn1", stem)
     for block in layout(network):
         name, experts = block.name, block.experts

@@ -19,7 +19,7 @@ from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageErr
 from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim
 from effcc.catalog.resolve import Layer
-from effcc.catalog.spec import SECTIONS, Spec
+from effcc.catalog.spec import SECTIONS, Spec, rule, settings_in_order
 
 # The entry's facts that are settings, and the setting each one is.
 CLAIMED = {
@@ -195,14 +195,18 @@ def _claim(variant: Document, claims: Mapping[str, Claim], home: Home) -> Claim:
 
 
 def _defaults() -> Document:
-    root = schema.load("registry")
-    data: dict[str, Any] = {section: {} for section in SECTIONS} | {"trainer": {}}
-    for section in SECTIONS:
-        for key, rule in root["$defs"][section]["properties"].items():
-            if "default" in rule:
-                data[section][key] = rule["default"]
-    data["seed"] = root["properties"]["seed"]["default"]
+    data: dict[str, Any] = {"seed": schema.load("registry")["properties"]["seed"]["default"]}
+    for setting in settings_in_order():
+        if "default" in (of := rule(setting)):
+            _set(data, setting, of["default"])
     return Document("default", data, {})
+
+
+def _set(data: dict[str, Any], setting: str, value: Any) -> None:
+    *parents, last = setting.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+    data[last] = value
 
 
 def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> Document:

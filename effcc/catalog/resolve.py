@@ -143,10 +143,12 @@ class _Resolution:
                     f"recipe.augment.{setting}",
                     f"runs from {low} down to {high}; write [{high}, {low}]",
                 )
-        if self.value("data.source") == "folder" and not self.value("data.root"):
-            self.wrong("data.source", "a folder source needs its folder; add --data.root DIR")
-        if self.value("data.root") and self.value("data.source") != "folder":
-            self.wrong("data.root", "is for images in folders; add --data.source folder")
+        source = self.value("data.source")
+        if source not in (None, "digits") and not self.value("data.root"):
+            self.wrong("data.source", f"{source} needs the folder it is in; add --data.root DIR")
+        for setting in ("data.root", "data.train", "data.val", "data.test"):
+            if self.value(setting) and source in (None, "digits"):
+                self.wrong(setting, "is for images in files; add --data.source folder")
         if 0 in self.value("preprocessing.std"):
             self.wrong("preprocessing.std", "a zero would divide by zero")
 
@@ -177,7 +179,7 @@ def _stage(row: dict[str, Any]) -> Stage:
 def _typed(value: Any, kind: Any) -> Any:
     """A value as its field's type writes it: a rate of 1 is 1.0, a range is a tuple."""
     if isinstance(value, list):
-        return tuple(float(item) for item in value)
+        return tuple(item if isinstance(item, str) else float(item) for item in value)
     return float(value) if kind == "float" else value
 
 

@@ -14,6 +14,7 @@ from effcc.catalog.document import read
 from effcc.catalog.errors import BadFile, Place, Problem
 from effcc.catalog.home import Home
 from effcc.catalog.registry import Entry
+from effcc.catalog.spec import digest
 
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
 
@@ -40,6 +41,7 @@ class Dataset:
     classes: int
     fingerprint: str
     train_images: int = 0
+    unreadable: int = 0  # images of the split that could not be decoded and do not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,13 @@ def runs(entry: Entry, home: Home) -> list[Run]:
     for record in reversed(load(home, name)):
         source = record.dataset.name
         if source not in digests:
-            flags = {"data.source": source} | ({"data.root": "."} if source == "folder" else {})
+            flags = {"data.source": source} | ({"data.root": "."} if source != "digits" else {})
             try:
                 digests[source] = registry.load(name, home, flags=flags, claims=claims).digest
             except BadFile:  # a source that this version does not know
                 digests[source] = ""
         differs = ", ".join(f"{key} {value}" for key, value in record.overrides.items())
-        if not differs and record.spec_digest != digests[source]:
+        if not differs and digest(record.settings) != digests[source]:
             differs = "the registry has changed since"
         if "top1" in record.metrics:
             found.append(Run(record, differs))

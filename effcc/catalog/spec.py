@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from effcc.catalog import schema
 from effcc.catalog.errors import Place
 
 
@@ -44,6 +45,7 @@ class Network:
     depth: float
     experts: int
     se_ratio: float
+    in_channels: int
     num_classes: int
     dropout: float
     drop_path: float
@@ -54,10 +56,14 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a picture becomes the network's input. `mean` and `std` are per channel, from 0 to 1."""
+    """How a picture becomes the network's input. `mean` and `std` are per channel, from 0 to 1.
+
+    `crop_padding`, in pixels, replaces `crop_pct` by image_size / (image_size + crop_padding).
+    """
 
     image_size: int
     crop_pct: float
+    crop_padding: int | None
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -65,16 +71,31 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Random changes to training images; ranges are (low, high)."""
+    """Random changes to training images; ranges are (low, high).
+
+    `policy` is v0, original, rand or None. `erase` is a probability; `mixup` and `cutmix` are the
+    parameter of their Beta distribution, 0 for none.
+    """
 
     crop_area: tuple[float, float]
     crop_aspect: tuple[float, float]
     hflip: float
+    policy: str | None
+    rand_layers: int
+    rand_magnitude: float
+    erase: float
+    mixup: float
+    cutmix: float
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides how weights change. `lr` is for `batch_size` images a step."""
+    """Everything that decides how weights change. `lr` is for `batch_size` images a step.
+
+    The last four before `augment` are for fine-tuning: start from published weights, keep the stem
+    and the first `freeze_stages` stages, multiply the rate by `layer_decay` for every stage further
+    from the classifier, and the classifier's by `head_lr`.
+    """
 
     epochs: int
     batch_size: int
@@ -90,17 +111,30 @@ class Recipe:
     ema_decay: float
     classifier_init: float
     residual_gamma: float
+    pretrained: bool
+    freeze_stages: int
+    layer_decay: float
+    head_lr: float
     augment: Augment
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Where images come from. `batch_size` is per device; None means the recipe's."""
+    """Where images come from. `batch_size` is per device; None means the recipe's.
+
+    `train`, `val` and `test` say where a split is if not in its usual place: what that means is the
+    source's (a list file, a pattern of shards, the name of a split).
+    """
 
     source: str
     root: str | None
+    train: str | tuple[str, ...] | None
+    val: str | tuple[str, ...] | None
+    test: str | tuple[str, ...] | None
     batch_size: int | None
     workers: int | None
+    decoder: str
+    on_error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +186,8 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the settings that decide a result: equal digests are comparable runs.
-
-        Left out are the seed, the number of classes (the data's), and where and by how many
-        processes the data is read.
-        """
-        settings = self.settings()
-        del (
-            settings["network"]["num_classes"],
-            settings["data"]["root"],
-            settings["data"]["workers"],
-        )
-        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of the settings that decide a result: equal digests are comparable runs."""
+        return digest(self.settings())
 
     def settings(self) -> dict[str, Any]:
         """The sections as plain data, ready for JSON or YAML, in reading order."""
@@ -177,21 +200,69 @@ class Spec:
 
         Where the data lies is not a change of the variant.
         """
-        elsewhere = ("data.source", "data.root", "data.workers", "seed")
+        elsewhere = ("data.source", *ELSEWHERE, "seed")
         typed = {
             k: o for k, o in self.origins.items() if o.layer in ("overlay", "flag", "checkpoint")
         }
         return {
             key: origin.value
             for key, origin in typed.items()
-            if key not in elsewhere
-            and key != "network.num_classes"
-            and origin.value != origin.registered
+            if key not in elsewhere and origin.value != origin.registered
         }
 
     def with_classes(self, num_classes: int) -> Spec:
         """The same variant with a classifier of `num_classes` outputs."""
         return replace(self, network=replace(self.network, num_classes=num_classes))
+
+
+# Settings that say where and by whom the data is read, or that the data itself decides.
+ELSEWHERE = (
+    "data.root",
+    "data.train",
+    "data.val",
+    "data.test",
+    "data.workers",
+    "data.decoder",
+    "network.num_classes",
+)
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of settings that decide a result, as `Spec.settings` gives them.
+
+    Left out are `ELSEWHERE` and whatever is at its default: a setting that a later version adds
+    must mean by default what was done before, and so changes no digest.
+    """
+    known = {setting: rule(setting) for setting in settings_in_order()}
+    decisive = {
+        key: value
+        for section, values in settings.items()
+        for key, value in _flat(section, values)
+        if key not in ELSEWHERE and value != known.get(key, {}).get("default")
+    }
+    text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _flat(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if (above, key) == ("recipe", "augment"):
+            yield from _flat("recipe.augment", value)
+        else:
+            yield f"{above}.{key}", value
+
+
+def rule(setting: str) -> dict[str, Any]:
+    """What the schema says of a setting: its type, limits, description and perhaps default."""
+    found: Any = {"properties": {name: {"$ref": name} for name in SECTIONS}}
+    definitions = schema.load("registry")["$defs"]
+    for part in setting.split("."):
+        if "properties" not in found:
+            found = definitions[found["$ref"].rpartition("/")[2]]
+        found = found["properties"][part]
+    if "description" not in found:
+        found = definitions[found["$ref"].rpartition("/")[2]]
+    return found
 
 
 def settings_in_order() -> list[str]:

@@ -129,7 +129,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """Normalised images (batch, 3, height, width) to logits (batch, num_classes)."""
+    """Normalised images (batch, in_channels, height, width) to logits (batch, num_classes)."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class EfficientNet(nn.Module):
             scale_width(network.stem, network.width),
             scale_width(network.head, network.width),
         )
-        self.conv_stem = Conv2d(3, stem, 3, 2, padding=network.padding)
+        self.conv_stem = Conv2d(network.in_channels, stem, 3, 2, padding=network.padding)
         self.bn1 = batch_norm(stem, network)
         self.blocks = nn.Sequential(
             *(
@@ -152,7 +152,7 @@ class EfficientNet(nn.Module):
         self.classifier = nn.Linear(head, network.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, num_classes) of x (batch, 3, height, width)."""
+        """Logits (batch, num_classes) of x (batch, in_channels, height, width)."""
         x = F.silu(self.bn1(self.conv_stem(x)))
         x = self.blocks(x)
         x = F.silu(self.bn2(self.conv_head(x))).mean((2, 3))

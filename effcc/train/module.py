@@ -13,10 +13,12 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from effcc.catalog.spec import Spec
+from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build
 from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
 
-Batch = tuple[Tensor, Tensor]  # uint8 images (batch, 3, size, size), classes (batch,)
+# Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
+_LUMA = (0.299, 0.587, 0.114)
 
 
 class CondConvModule(L.LightningModule):
@@ -40,6 +42,8 @@ class CondConvModule(L.LightningModule):
         self.model = self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         for name in ("mean", "std"):
             level = 255 * torch.tensor(getattr(spec.preprocessing, name)).view(1, 3, 1, 1)
+            if spec.network.in_channels == 1:
+                level = level.mean(1, keepdim=True)
             self.register_buffer(name, level, persistent=False)
         # Micro: the share of images that are right, not the mean over classes.
         top = {f"top{k}": k for k in (1, 5) if k < spec.network.num_classes}
@@ -54,9 +58,16 @@ class CondConvModule(L.LightningModule):
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (batch, classes) of uint8 images (batch, 3, size, size)."""
-        x = images.to(self.model.classifier.weight.dtype).sub_(self.mean).div_(self.std)
-        return self.model(x.contiguous(memory_format=torch.channels_last))
+        """Logits (batch, classes) of images (batch, 3, size, size), as a `Batch` has them."""
+        return self.model(self.normalise(images))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """The network's input (batch, in_channels, size, size), channels-last."""
+        x = images.to(self.model.classifier.weight.dtype, copy=True)
+        if self.spec.network.in_channels == 1:
+            x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        x = x.sub_(self.mean).div_(self.std)
+        return x.contiguous(memory_format=torch.channels_last)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw dropout from (seed, epoch, batch, rank), so that a continued run draws the same."""
@@ -66,13 +77,11 @@ class CondConvModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy with smoothed labels."""
-        images, labels = batch
         loss = F.cross_entropy(
-            self(images), labels, label_smoothing=self.spec.recipe.label_smoothing
+            self(batch.images), batch.labels, label_smoothing=self.spec.recipe.label_smoothing
         )
-        self.log(
-            "train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True
-        )
+        size = len(batch.labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -88,7 +97,8 @@ class CondConvModule(L.LightningModule):
         return self(batch).softmax(1)
 
     def _evaluate(self, batch: Batch, metrics: MetricCollection, prefix: str) -> None:
-        images, labels = batch
+        readable = ~batch.unreadable
+        images, labels = batch.images[readable], batch.labels[readable]
         logits = self(images)
         metrics.update(logits, labels)
         self.log(

@@ -19,15 +19,17 @@ from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
 from effcc.catalog.spec import Spec
+from effcc.data.decode import MissingData
+from effcc.data.loader import Unlabelled
+from effcc.data.sources import SOURCES, Source
 from effcc.nn import weights
 from effcc.nn.weights import Checkpoint
 from effcc.train import process, provenance, trainer
 from effcc.train.callbacks import Curve, Keeper
-from effcc.train.data import Files, ImageData
+from effcc.train.data import ImageData
 from effcc.train.ema import Ema
 from effcc.train.module import CondConvModule
 from effcc.train.progress import RunProgress
-from effcc.train.sources import SOURCES, MissingData, Source
 
 
 class Interrupted(UserError):
@@ -158,7 +160,7 @@ def predict(
     module = CondConvModule(spec, checkpoint.classes)
     weights.load(module.model, spec.network, checkpoint)
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
-    loader = DataLoader(Files(images, spec.preprocessing), batch_size=min(32, len(images)))
+    loader = DataLoader(Unlabelled(images, spec.preprocessing), batch_size=min(32, len(images)))
     t = trainer.build(dict(spec.trainer) | {"enable_progress_bar": False}, [], None)
     predictions = []
     for batch in t.predict(module, loader) or []:

@@ -1,29 +1,19 @@
-"""Where images come from: the digits that are shipped, and folders as people have them."""
+"""Folders of images, as people have them."""
 
-import warnings
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from effcc.catalog.spec import Data
-from effcc.train.sources import SOURCES, BadImage, MissingData, decode, find_images
-
-DIGITS = {
-    "train": (1257, "fe229b8157f099d9cdbee5117ec8738371f98b02e5e1d68cd7806aff5d45eba8"),
-    "val": (180, "0970aa7381637e3ee5a72ed0adf12eb10a89259bbd8ebbce9705712caf8134ac"),
-    "test": (360, "daf1c6ea6445d6cec8d61402468487bb927f086632c36c887341acefff6d8e53"),
-}
+import effcc
+from effcc.data.decode import MissingData
+from effcc.data.folder import Folder, find_images
 
 
 def folder(root):
-    return SOURCES["folder"](Data(source="folder", root=str(root), batch_size=None, workers=0))
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return SOURCES["digits"](Data(source="digits", root=None, batch_size=None, workers=0))
+    data = effcc.load("cc_pico_4e", source="digits").data
+    return Folder(replace(data, source="folder", root=str(root)))
 
 
 def picture(level=0, size=(6, 4)):
@@ -48,38 +38,14 @@ def photos(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", DIGITS)
-def test_digits_splits_never_change(digits, name):
-    split = digits.split(name)
-    assert (len(split), split.fingerprint) == (DIGITS[name][0], f"sha256:{DIGITS[name][1]}")
-    assert split.name == name
-    assert {label for _, label in split.items} == set(range(10))
-
-
-def test_digits_splits_share_no_image(digits):
-    images = [levels.tobytes() for name in DIGITS for levels, _ in digits.split(name).items]
-    assert len(images) == len(set(images)) == 1797
-
-
-def test_digits_are_rgb_images_of_all_levels(digits):
-    image = digits.split("test").image(0)
-    assert (image.mode, image.size) == ("RGB", (8, 8))
-    levels = np.stack([levels for levels, _ in digits.split("train").items])
-    assert (levels.min(), levels.max()) == (0, 255)
-    assert digits.classes == tuple("0123456789")
-
-
 def test_a_folder_is_a_class_per_folder(photos):
     source = folder(photos)
     assert source.classes == ("cat", "dog", "eel")
     split = source.split("train")
-    assert [(path.parent.name, label) for path, label in split.items[::3]] == [
-        ("cat", 0),
-        ("dog", 1),
-        ("eel", 2),
-    ]
+    found = [(split.path(i).parent.name, split.labels[i]) for i in (0, 3, 6)]
+    assert found == [("cat", 0), ("dog", 1), ("eel", 2)]
     assert (len(split), split.name) == (9, "train")
-    assert split.image(0).size == (6, 4)
+    assert split.pixels(0).shape == (4, 6, 3)
     assert photos.name in source.title
 
 
@@ -124,7 +90,7 @@ def test_a_class_may_be_missing_from_validation(photos):
     for path in (photos / "val/dog").iterdir():
         path.unlink()
     (photos / "val/dog").rmdir()
-    assert [label for _, label in folder(photos).split("val").items] == [0, 0, 2, 2]
+    assert folder(photos).split("val").labels.tolist() == [0, 0, 2, 2]
 
 
 def test_a_class_that_training_does_not_have_is_named(photos):
@@ -169,80 +135,6 @@ def test_fingerprint_follows_names_and_sizes_wherever_the_folder_lies(photos, tm
     assert folder(moved).split("train").fingerprint == before
     fill(moved, "train/cat/new.png")
     assert folder(moved).split("train").fingerprint != before
-
-
-KINDS = {
-    "black and white.png": lambda image: image.convert("1"),
-    "grey.png": lambda image: image.convert("L"),
-    "grey with alpha.png": lambda image: image.convert("LA"),
-    "palette.png": lambda image: image.quantize(4),
-    "palette.gif": lambda image: image.quantize(4),
-    "colour.png": lambda image: image,
-    "alpha.png": lambda image: image.convert("RGBA"),
-    "print.jpg": lambda image: image.convert("CMYK"),
-    "lab.tif": lambda image: Image.new("LAB", image.size, (128, 128, 128)),
-}
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_every_kind_of_image_becomes_rgb(tmp_path, name):
-    KINDS[name](picture(40)).save(tmp_path / name)
-    found = decode(tmp_path / name)
-    assert (found.mode, found.size) == ("RGB", (6, 4))
-    if name.startswith(("palette", "colour", "alpha", "print")):
-        assert found.getpixel((2, 2)) == pytest.approx((40, 80, 215), abs=3)
-
-
-def test_grey_is_the_same_in_every_channel(tmp_path):
-    Image.new("L", (3, 3), 77).save(tmp_path / "grey.png")
-    assert decode(tmp_path / "grey.png").getpixel((1, 1)) == (77, 77, 77)
-
-
-def test_sixteen_bits_of_grey_keep_their_levels(tmp_path):
-    levels = np.array([[0, 16384, 32768, 65535]], np.uint16)
-    Image.fromarray(levels).save(tmp_path / "scan.png")
-    found = np.array(decode(tmp_path / "scan.png"))[0, :, 0].tolist()
-    assert found == pytest.approx([0, 64, 128, 255], abs=1)
-
-
-def test_a_transparent_palette_is_decoded_without_a_word(tmp_path):
-    image = picture(40).quantize(4)
-    image.save(tmp_path / "icon.png", transparency=bytes([128]))
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        assert decode(tmp_path / "icon.png").mode == "RGB"
-    assert not said
-
-
-def test_text_in_an_images_clothes_is_refused(tmp_path):
-    path = tmp_path / "letter.png"
-    path.write_text("Dear image,")
-    with pytest.raises(BadImage, match=r"letter\.png: cannot be decoded: no image format"):
-        decode(path)
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "ppm"])
-def test_an_image_cut_short_is_refused_at_any_length(tmp_path, suffix):
-    noise = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
-    whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
-    Image.fromarray(noise).save(whole)
-    content = whole.read_bytes()
-    for length in np.linspace(0, 0.9 * len(content), 25).astype(int):
-        cut.write_bytes(content[:length])
-        with pytest.raises(BadImage, match=rf"cut\.{suffix}: cannot be decoded"):
-            decode(cut)
-
-
-def test_a_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    picture().save(tmp_path / "bomb.png")
-    with pytest.raises(BadImage, match=r"bomb\.png"):
-        decode(tmp_path / "bomb.png")
-
-
-def test_no_image_is_said(tmp_path):
-    with pytest.raises(BadImage, match=r"gone\.png: no such image"):
-        decode(tmp_path / "gone.png")
 
 
 def test_predicted_are_the_named_image_or_all_of_a_folder(photos):

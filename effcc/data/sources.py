@@ -1,0 +1,33 @@
+"""Where images come from: a source knows its classes and hands out splits; nothing is random.
+
+`SOURCES` maps the registry's names to classes: the whole extension point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from effcc.catalog.spec import Data
+from effcc.data.digits import Digits
+from effcc.data.folder import Folder
+from effcc.data.split import Split
+
+
+class Source(Protocol):
+    """A named set of images in splits train, val and test."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+
+    def split(self, name: str) -> Split:
+        """The images of one split.
+
+        Raises:
+            MissingData: they are not there.
+        """
+        ...
+
+
+SOURCES: dict[str, Callable[[Data], Source]] = {"digits": Digits, "folder": Folder}
