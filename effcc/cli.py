@@ -20,6 +20,7 @@ from effcc.catalog import home, page
 from effcc.catalog.errors import BadFile, Place, Problem, UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.spec import Spec, settings_in_order
+from effcc.train import process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -274,6 +275,8 @@ def _resolve(
     """The project, the spec and the checkpoint that a command's options name."""
     from effcc.catalog import registry
 
+    process.keep_memory()  # before anything below imports torch
+
     if not args.config:
         raise UsageError(
             f"{args.verb}: name a variant's file, as in --config registry/cc_b0_4e.yaml"
@@ -371,8 +374,6 @@ def _print_config(spec: Spec) -> int:
 
 def _console() -> Console:
     from rich.console import Console
-
-    from effcc.train import process
 
     return Console(soft_wrap=True, quiet=not process.is_first())
 

@@ -16,15 +16,8 @@ from effcc.catalog.spec import layout
 from effcc.nn import condconv as conditional
 from effcc.nn.condconv import CondConv2d
 from effcc.nn.efficientnet import Conv2d, EfficientNet, build, drop_path
-from effcc.train import process
 
 PUBLISHED = {"cc_b0_4e": (224, 376), "cc_b0_8e": (224, 376), "cc_b1_8e": (240, 530)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def kept_memory():
-    """These passes are large; with memory mapped afresh they may take ten times as long."""
-    process.keep_memory()
 
 
 def on_meta(network):

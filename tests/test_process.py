@@ -1,6 +1,8 @@
 """What a run asks of its process: its memory, and its rank."""
 
 import ctypes
+import os
+import subprocess
 import sys
 
 import pytest
@@ -22,6 +24,9 @@ def options(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("EFFCC_MALLOC", raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "")
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     return given
 
 
@@ -30,6 +35,32 @@ def test_glibc_is_asked_to_keep_memory(options):
     assert set(options) == {-1, -2, -4}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX
     assert options[-4] == 0
     assert all(0 <= value < 2**31 for value in options.values())  # mallopt takes an int
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+
+
+def test_it_is_too_late_once_torch_is_there(options, monkeypatch):
+    """Kept memory without large pages makes the heap grow with every large buffer."""
+    monkeypatch.setitem(sys.modules, "torch", object())
+    assert not process.keep_memory()
+    assert not options
+    assert "THP_MEM_ALLOC_ENABLE" not in os.environ
+
+
+def test_every_command_that_runs_asks_before_torch_is_imported(project):
+    """With weights to read, torch is imported while the command line is still being resolved."""
+    script = (
+        "import effcc.cli, os, sys\n"
+        "code = effcc.cli.main(['test', '--config', 'registry/cc_pico_4e.yaml', "
+        "'--ckpt_path', 'none.ckpt'])\n"
+        "assert 'torch' in sys.modules\n"
+        "assert (code, os.environ.get('THP_MEM_ALLOC_ENABLE')) == (3, '1')\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("EFFCC_MALLOC",)}
+    environment.pop("THP_MEM_ALLOC_ENABLE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_environment_turns_it_off(options, monkeypatch):

@@ -17,16 +17,24 @@ def is_first() -> bool:
 
 
 def keep_memory() -> bool:
-    """Ask glibc to keep freed memory; whether it agreed. `EFFCC_MALLOC=default` turns this off.
+    """Ask the C library to keep freed memory, and torch for large pages; whether both will.
 
     By default every buffer above 128 KiB is mapped afresh and given back each step; the kernel then
-    zeroes the same pages again and again, and a step on a CPU can take several times as long.
+    zeroes the same pages again and again. Keeping them alone is not enough: glibc asks for a little
+    more than the size when an alignment is wanted, so a freed buffer never fits the next of its
+    size, and the heap grows instead. With large pages torch aligns to 2 MiB, and buffers fit.
+
+    Torch reads its setting when it is imported, so afterwards it is too late and nothing is done.
+    `EFFCC_MALLOC=default` turns this off. `benchmarks/allocator.py` measures it.
     """
     if not sys.platform.startswith("linux") or os.environ.get("EFFCC_MALLOC") == "default":
+        return False
+    if "torch" in sys.modules:
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library
         return False
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     wishes = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * 2**20))
     return all([mallopt(option, value) == 1 for option, value in wishes])

@@ -88,7 +88,6 @@ def fit(
         Interrupted: Ctrl-C; the last checkpoint is kept.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
     """
-    process.keep_memory()
     L.seed_everything(spec.seed, workers=True, verbose=False)
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     saved = weights.read(checkpoint) if checkpoint else None
@@ -136,7 +135,6 @@ def evaluate(
     Raises:
         MissingData, BadCheckpoint, BadTrainer: what it needs is not right.
     """
-    process.keep_memory()
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
@@ -156,7 +154,6 @@ def predict(
     """
     from torch.utils.data import DataLoader
 
-    process.keep_memory()
     module = CondConvModule(spec, checkpoint.classes)
     weights.load(module.model, spec.network, checkpoint)
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
