@@ -15,6 +15,9 @@ The files in `golden/`:
   term.
 - `rmsprop.npz`: 50 steps of TensorFlow's RMSProp on a noisy quadratic.
 - `schedule.npz`: learning rates at batch 2048.
+- `autoaugment_v0.json`: the authors' policy, `[operation, probability, level, arguments, signed]`
+  for each step of each sub-policy.
+- `autoaugment_ops.npz`: a photo, 64 pixels a side, and what their operations make of it.
 - `ema.npz`: the average of 1, 2, 3 ... after each of 20 steps, from 0 and with decay 0.9999.
 """
 

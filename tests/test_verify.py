@@ -103,6 +103,31 @@ def test_what_nobody_claims_is_not_compared(shipped):
     assert not {"FLOPs", "Parameters", "File Size"} & set(rows(shipped, "cc_pico_4e"))
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "name"),
+    [
+        ("policy", "v0", "AutoAugment"),
+        ("policy", "original", "AutoAugment"),
+        ("policy", "rand", "RandAugment"),
+        ("erase", 0.25, "Random Erasing"),
+        ("mixup", 0.2, "Mixup"),
+        ("cutmix", 1.0, "CutMix"),
+    ],
+)
+def test_augmentation_that_is_on_is_a_technique(shipped, setting, value, name):
+    off = {"recipe.augment.policy": None}
+    without = verify.techniques(registry.load("cc_b0_4e", shipped, flags=off))
+    on = off | {f"recipe.augment.{setting}": value}
+    assert name not in without
+    found = verify.techniques(registry.load("cc_b0_4e", shipped, flags=on))
+    assert found == sorted([*without, name])
+
+
+@pytest.mark.parametrize("name", ["cc_b0_4e", "cc_b0_8e", "cc_b1_8e"])
+def test_the_published_training_techniques_are_ours_too(shipped, name):
+    assert rows(shipped, name)["Training Techniques"].agrees
+
+
 def test_a_title_is_compared_by_its_letters(tmp_path, shipped):
     for title, agrees in (
         ("{{CondConv}}: Conditionally Parameterized\n   Convolutions", True),

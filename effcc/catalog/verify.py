@@ -110,10 +110,15 @@ def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, st
 
 def techniques(spec: Spec) -> list[str]:
     """What training the spec uses, in the words that model-index files have for it."""
-    recipe = spec.recipe
+    recipe, augment = spec.recipe, spec.recipe.augment
     used = {
+        "AutoAugment": augment.policy in ("v0", "original"),
+        "CutMix": augment.cutmix > 0,
         "Label Smoothing": recipe.label_smoothing > 0,
+        "Mixup": augment.mixup > 0,
         "RMSProp": True,
+        "RandAugment": augment.policy == "rand",
+        "Random Erasing": augment.erase > 0,
         "Stochastic Depth": spec.network.drop_path > 0,
         "Weight Decay": recipe.weight_decay > 0,
     }

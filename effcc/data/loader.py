@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from effcc.catalog.spec import Data, Preprocessing, Recipe
-from effcc.data import decode, resize
+from effcc.data import augment, decode, resize
 from effcc.data.split import Split
 
 
@@ -51,6 +51,7 @@ class Training(Dataset[Batch]):
         pixels = self.split.pixels(position, self.data.decoder)
         random = np.random.default_rng((self.seed, epoch, position))
         image = resize.for_training(pixels, self.how, self.recipe.augment, random)
+        image = augment.apply(image, augment.draw(self.recipe.augment, random))
         return sample(resize.tensor(image), int(self.split.labels[position]), position)
 
 

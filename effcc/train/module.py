@@ -13,6 +13,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from effcc.catalog.spec import Spec
+from effcc.data import mix
 from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build
 from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
@@ -71,15 +72,19 @@ class CondConvModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw dropout from (seed, epoch, batch, rank), so that a continued run draws the same."""
-        t = self.trainer
-        key = (self.spec.seed, t.current_epoch, batch_idx, t.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        seed = np.random.SeedSequence(self._place(batch_idx))
+        torch.manual_seed(int(seed.generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Cross-entropy with smoothed labels."""
-        loss = F.cross_entropy(
-            self(batch.images), batch.labels, label_smoothing=self.spec.recipe.label_smoothing
-        )
+        """Cross-entropy with smoothed labels, of mixed images where the recipe mixes them."""
+        recipe = self.spec.recipe
+        images, targets = batch.images, batch.labels
+        if recipe.augment.mixup > 0 or recipe.augment.cutmix > 0:
+            # One word more than any loader's seed: numpy pads short ones with zeros.
+            random = np.random.default_rng((*self._place(batch_idx), 1))
+            classes = self.spec.network.num_classes
+            images, targets = mix.mix(images, targets, classes, recipe.augment, random)
+        loss = F.cross_entropy(self(images), targets, label_smoothing=recipe.label_smoothing)
         size = len(batch.labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
@@ -95,6 +100,10 @@ class CondConvModule(L.LightningModule):
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Probabilities (batch, classes)."""
         return self(batch).softmax(1)
+
+    def _place(self, batch_idx: int) -> tuple[int, int, int, int]:
+        t = self.trainer
+        return self.spec.seed, t.current_epoch, batch_idx, t.global_rank
 
     def _evaluate(self, batch: Batch, metrics: MetricCollection, prefix: str) -> None:
         readable = ~batch.unreadable
