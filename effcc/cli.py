@@ -163,12 +163,21 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    """Show one variant: what it is, or every resolved value with where it came from."""
+    """Show one variant: what it is, every resolved value with its origin, or what it trains on."""
     from effcc.catalog import modelindex, registry, verify
 
+    if args.out and not args.augmentations:
+        raise UsageError("show: --out names the sheet that --augmentations IMAGE draws")
     at = home.find()
     claims = modelindex.load(at.model_index, at.root)
     spec = registry.load(args.name, at, flags=args.flags, claims=claims)
+    if args.augmentations:
+        from effcc.data import sheet
+
+        path = Path(args.out or f"{spec.name}-augmentations.png")
+        sheet.write(Path(args.augmentations), spec, path)
+        print(f"wrote {path}")
+        return 0
     if args.resolved:
         ordered = [key for key in settings_in_order() if key in spec.origins]
         for key in [*ordered, *(key for key in spec.origins if key not in ordered)]:

@@ -63,7 +63,12 @@ def _of_list(sub: argparse.ArgumentParser) -> None:
 
 def _of_show(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("name", help="a variant")
-    sub.add_argument("--resolved", action="store_true", help="every setting and where it stands")
+    one = sub.add_mutually_exclusive_group()
+    one.add_argument("--resolved", action="store_true", help="every setting and where it stands")
+    one.add_argument(
+        "--augmentations", metavar="IMAGE", help="draw a sheet of what training makes of an image"
+    )
+    sub.add_argument("--out", metavar="FILE", help="where to write the sheet, a PNG file")
 
 
 def _of_check(sub: argparse.ArgumentParser) -> None:

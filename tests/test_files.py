@@ -13,10 +13,12 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_file_is_replaced_by_exactly_the_text(tmp_path):
+def test_a_file_is_replaced_by_exactly_the_content(tmp_path):
     (tmp_path / "f").write_text("old and longer")
     files.write(tmp_path / "f", "é 😀\nb\r\n")
     assert contents(tmp_path) == {"f": "é 😀\nb\r\n".encode()}
+    files.write(tmp_path / "f", b"\x89PNG\r\n\xff")
+    assert contents(tmp_path) == {"f": b"\x89PNG\r\n\xff"}
 
 
 @pytest.mark.parametrize("function", [files.write, files.create])

@@ -9,9 +9,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 
-def write(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step; a crash or a full disk leaves the old file whole."""
-    with _temporary(path, text) as temporary:
+def write(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content` in one step; a crash or full disk leaves the old file whole."""
+    with _temporary(path, content) as temporary:
         os.replace(temporary, path)
 
 
@@ -26,12 +26,12 @@ def create(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _temporary(path: Path, text: str) -> Generator[str]:
+def _temporary(path: Path, content: str | bytes) -> Generator[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
