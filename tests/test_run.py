@@ -208,6 +208,15 @@ def test_a_continued_run_ends_as_an_unbroken_one(once, twice, home):
     assert record.curve[0] == twice[0].curve[0]
 
 
+def test_augmentation_goes_on_where_it_was_with_other_workers(home):
+    names = {"policy": "rand", "erase": 0.5, "mixup": 0.2, "cutmix": 1.0}
+    everything = {f"recipe__augment__{name}": value for name, value in names.items()}
+    _, unbroken = fit(home, recipe__epochs=2, data__workers=2, **everything)
+    _, first = fit(home, **everything)
+    _, continued = fit(home, checkpoint=first, recipe__epochs=2, **everything)
+    assert_same_bits(continued, unbroken)
+
+
 def test_chance_goes_on_where_it_was(home):
     # Dropout and drop path draw in every step; a continued run must not draw the same again.
     chance = {"network__dropout": 0.3, "network__drop_path": 0.3}
