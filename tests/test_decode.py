@@ -1,17 +1,22 @@
 """Every kind of image file becomes RGB, or is refused with its name."""
 
+import io
+import sys
 import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
+from effcc.catalog.errors import UserError
 from effcc.data import decode as room
-from effcc.data.decode import BadImage
+from effcc.data.decode import BadImage, MissingData
+
+DECODERS = ("pillow", "simplejpeg")
 
 
-def decode(path):
-    return Image.fromarray(room.decode(room.read(path), str(path)))
+def decode(path, decoder="auto"):
+    return Image.fromarray(room.decode(room.read(path), str(path), decoder))
 
 
 def picture(level=0, size=(6, 4)):
@@ -68,8 +73,9 @@ def test_text_in_an_images_clothes_is_refused(tmp_path):
         decode(path)
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "ppm"])
-def test_an_image_cut_short_is_refused_at_any_length(tmp_path, suffix):
+def test_an_image_cut_short_is_refused_at_any_length(tmp_path, suffix, decoder):
     noise = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
     whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
     Image.fromarray(noise).save(whole)
@@ -77,16 +83,174 @@ def test_an_image_cut_short_is_refused_at_any_length(tmp_path, suffix):
     for length in np.linspace(0, 0.9 * len(content), 25).astype(int):
         cut.write_bytes(content[:length])
         with pytest.raises(BadImage, match=rf"cut\.{suffix}: cannot be decoded"):
-            decode(cut)
+            decode(cut, decoder)
 
 
-def test_a_bomb_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("name", ["bomb.png", "bomb.jpg"])
+def test_a_bomb_is_refused(tmp_path, monkeypatch, name, decoder):
+    picture().save(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12)
+    assert decode(tmp_path / name, decoder).size == (6, 4)  # twice as many, without a word
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    picture().save(tmp_path / "bomb.png")
-    with pytest.raises(BadImage, match=r"bomb\.png"):
-        decode(tmp_path / "bomb.png")
+    with pytest.raises(BadImage, match=name):
+        decode(tmp_path / name, decoder)
 
 
 def test_no_image_is_said(tmp_path):
     with pytest.raises(BadImage, match=r"gone\.png: no such image"):
         decode(tmp_path / "gone.png")
+
+
+def photo(width, height, seed=0):
+    """Smooth colour with some noise on it: what JPEG is made for, and not."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    levels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    noisy = levels + random.integers(-20, 21, levels.shape)
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
+def encoded(image, kind="JPEG", **how):
+    file = io.BytesIO()
+    image.save(file, kind, **how)
+    return file.getvalue()
+
+
+JPEGS = {
+    "4:4:4": {"subsampling": 0},
+    "4:2:2": {"subsampling": 1},
+    "4:2:0": {"subsampling": 2},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 2},
+    "coarse": {"quality": 10},
+    "not converted": {"keep_rgb": True},
+}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 17), (127, 61), (320, 240)], ids=str)
+@pytest.mark.parametrize("kind", [*JPEGS, "grey", "4:1:1", "4:4:0"])
+def test_both_decoders_give_the_same_bits(size, kind, monkeypatch):
+    image = photo(*size)
+    if kind in ("4:1:1", "4:4:0"):  # which Pillow reads and does not write
+        simplejpeg = pytest.importorskip("simplejpeg")
+        pixels = np.array(image)
+        content = simplejpeg.encode_jpeg(pixels, 85, "RGB", kind.replace(":", ""))
+    else:
+        content = encoded(image.convert("L") if kind == "grey" else image, **JPEGS.get(kind, {}))
+    expected = room.decode(content, "a", "pillow")
+    monkeypatch.setattr(room, "_by_pillow", None)  # so that it is the other one indeed
+    assert np.array_equal(room.decode(content, "a", "simplejpeg"), expected)
+
+
+def test_both_decoders_judge_damaged_files_alike():
+    random, refused = np.random.default_rng(0), 0
+    content = encoded(photo(40, 30), exif=rotated(6))
+    for _ in range(400):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(content), random.integers(1, 4)):
+            damaged[place] = random.integers(256)
+        found = []
+        for decoder in DECODERS:
+            try:
+                found.append(room.decode(bytes(damaged), "a", decoder).tolist())
+            except BadImage as error:
+                found.append(str(error))
+        assert found[0] == found[1]
+        refused += isinstance(found[0], str)
+    assert 20 < refused < 380  # of both kinds
+
+
+def rotated(orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_pictures_stand_upright(kind, orientation, decoder):
+    image = photo(24, 16)
+    content = encoded(image, kind, exif=rotated(orientation))
+    with Image.open(io.BytesIO(content)) as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    found = room.decode(content, "a", decoder)
+    assert np.array_equal(found, expected)
+    assert found.shape == ((24, 16, 3) if orientation > 4 else (16, 24, 3))
+    assert found.flags.c_contiguous
+
+
+def test_a_phone_held_upright_gives_an_upright_picture():
+    # EXIF of orientation 6: the first column stored is the top of the scene.
+    seen = np.zeros((16, 32, 3), np.uint8)
+    seen[:, :16] = 255
+    found = room.decode(encoded(Image.fromarray(seen), "PNG", exif=rotated(6)), "a")
+    assert found[:16].min() == 255
+    assert found[16:].max() == 0
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_pixels_outlive_broken_metadata(decoder):
+    image = photo(24, 16)
+    whole = encoded(image)
+    broken = encoded(image, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + 9 * b"\xff")
+    assert len(broken) > len(whole)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = room.decode(broken, "a", decoder)
+    assert np.array_equal(found, room.decode(whole, "a", decoder))
+    assert not said
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_what_a_name_says_does_not_matter(tmp_path, decoder):
+    picture(40).save(tmp_path / "picture.png")  # as one of ImageNet's .JPEG files is
+    (tmp_path / "picture.png").rename(tmp_path / "picture.jpeg")
+    assert decode(tmp_path / "picture.jpeg", decoder).getpixel((2, 2)) == (40, 80, 215)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_of_several_pictures_in_a_file_the_first_counts(decoder):
+    first, second = photo(24, 16, seed=1), photo(24, 16, seed=2)
+    content = encoded(first, "MPO", save_all=True, append_images=[second])
+    assert np.array_equal(room.decode(content, "a", decoder), room.decode(encoded(first), "a"))
+
+
+def test_transparency_is_dropped_and_the_colour_beneath_it_stays():
+    clear = Image.new("RGBA", (6, 4), (10, 20, 30, 0))
+    assert room.decode(encoded(clear, "PNG"), "a")[0, 0].tolist() == [10, 20, 30]
+
+
+def test_sixteen_bits_of_a_grey_map_keep_their_levels():
+    levels = np.array([0, 16384, 32768, 65535], ">u2")
+    found = room.decode(b"P5 4 1 65535\n" + levels.tobytes(), "a")
+    assert found[0, :, 0].tolist() == pytest.approx([0, 64, 128, 255], abs=1)
+
+
+def test_a_decoder_that_is_not_installed_is_asked_for_in_vain(monkeypatch):
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)  # as if it could not be imported
+    room._simplejpeg.cache_clear()
+    try:
+        assert (room.fast("auto"), room.fast("pillow")) == (False, False)
+        with pytest.raises(UserError, match=r"not installed: pip install 'effcc\[fast\]'"):
+            room.fast("simplejpeg")
+        assert room.decode(encoded(picture()), "a").shape == (4, 6, 3)
+    finally:
+        room._simplejpeg.cache_clear()
+
+
+def test_the_fast_decoder_is_taken_where_it_is_installed():
+    pytest.importorskip("simplejpeg")
+    assert [room.fast(name) for name in ("auto", "simplejpeg", "pillow")] == [True, True, False]
+
+
+@pytest.mark.parametrize("kind", [BadImage, MissingData])
+def test_an_error_out_of_another_process_says_no_more_than_before(kind):
+    error = kind("a.png: cannot be decoded")
+    travelled = (
+        f"Caught {kind.__name__} in DataLoader worker process 0.\nOriginal Traceback (most recent "
+        f'call last):\n  File "x.py", line 1\n{kind.__module__}.{kind.__name__}: {error}\n'
+    )
+    assert str(kind(travelled)) == str(error)
+    assert str(kind("Caught on tape.png: no such image")) == "Caught on tape.png: no such image"

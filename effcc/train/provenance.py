@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("effcc", "torch", "lightning", "torchmetrics", "numpy", "pillow", "scikit-learn")
+PACKAGES = (
+    *("effcc", "torch", "lightning", "torchmetrics", "numpy", "pillow", "simplejpeg"),
+    "scikit-learn",
+)
 
 
 def git(root: Path) -> dict[str, Any]:
