@@ -18,6 +18,8 @@ The files in `golden/`:
 - `autoaugment_v0.json`: the authors' policy, `[operation, probability, level, arguments, signed]`
   for each step of each sub-policy.
 - `autoaugment_ops.npz`: a photo, 64 pixels a side, and what their operations make of it.
+- `tf_preproc.png` and `.npz`: an image, and every 8th row of what the authors' evaluation makes of
+  it at 224 pixels and a crop padding of 32 (TensorFlow's bicubic), with the crop's top, left, side.
 - `ema.npz`: the average of 1, 2, 3 ... after each of 20 steps, from 0 and with decay 0.9999.
 """
 

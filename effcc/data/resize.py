@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from effcc.catalog.spec import Augment, Preprocessing
+from effcc.data import tf_bicubic
 from effcc.data.decode import Pixels
 
 _FILTERS = {
@@ -18,37 +20,57 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# What torch resizes as Pillow does.
+_BY_TORCH = ("bilinear", "bicubic")
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 
 def for_evaluation(pixels: Pixels, how: Preprocessing) -> Tensor:
-    """Resize the shorter side to image_size / crop_pct, crop the centre: uint8 (3, size, size)."""
-    size, image = how.image_size, Image.fromarray(pixels)
-    scale = math.floor(size / how.crop_pct) / min(image.size)
+    """The centre of an image at the network's size: (3, size, size).
+
+    With Pillow's filters the shorter side is resized to image_size / crop_pct, or by `crop_padding`
+    more than image_size, and the centre cropped: uint8. With `tf_bicubic` it is the other way
+    round, as the authors do, and not rounded: float32.
+    """
+    size = how.image_size
+    if how.interpolation == "tf_bicubic":
+        share = how.crop_pct if how.crop_padding is None else size / (size + how.crop_padding)
+        return tensor(tf_bicubic.resize(tf_bicubic.centre_crop(pixels, share), size))
+    padding, image = how.crop_padding, Image.fromarray(pixels)
+    shorter = math.floor(size / how.crop_pct) if padding is None else size + padding
+    scale = shorter / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     resized = image.resize((width, height), _FILTERS[how.interpolation])
     left, top = (width - size) // 2, (height - size) // 2
     return tensor(resized.crop((left, top, left + size, top + size)))
 
 
+def blank(how: Preprocessing) -> Tensor:
+    """Black, of the shape and type that `for_evaluation` gives."""
+    kind = torch.float32 if how.interpolation == "tf_bicubic" else torch.uint8
+    return torch.zeros(3, how.image_size, how.image_size, dtype=kind)
+
+
 def for_training(
-    pixels: Pixels, how: Preprocessing, augment: Augment, random: np.random.Generator
+    pixels: Pixels,
+    how: Preprocessing,
+    augment: Augment,
+    random: np.random.Generator,
+    fast: bool = False,
 ) -> Pixels:
     """A random crop of random area and aspect, resized, perhaps mirrored: (size, size, 3).
 
     The crop is Inception's (C. Szegedy et al., CVPR 2015, section 6) with edges between pixels
-    allowed, which matters on tiny images only.
+    allowed, which matters on tiny images only. `fast` lets torch shrink those that are larger than
+    `size` both ways.
     """
-    image, size = Image.fromarray(pixels), how.image_size
-    box = crop_box(*image.size, augment, random)
-    resized = image.resize((size, size), _FILTERS[how.interpolation], box=box)
-    if random.random() < augment.hflip:
-        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(resized)
+    box = crop_box(pixels.shape[1], pixels.shape[0], augment, random)
+    resized = _resize(pixels, box, how, fast)
+    return resized[:, ::-1].copy() if random.random() < augment.hflip else resized
 
 
-def crop_box(
-    width: int, height: int, augment: Augment, random: np.random.Generator
-) -> tuple[float, float, float, float]:
+def crop_box(width: int, height: int, augment: Augment, random: np.random.Generator) -> Box:
     """A random (left, top, right, bottom) inside an image, in pixels."""
     low, high = (math.log(aspect) for aspect in augment.crop_aspect)
     for _ in range(10):
@@ -63,6 +85,27 @@ def crop_box(
     return left, top, left + side, top + side
 
 
-def tensor(image: Image.Image | Pixels) -> Tensor:
-    """Pixels as torch has them: uint8 (3, height, width)."""
+def tensor(image: Image.Image | Pixels | tf_bicubic.Floats) -> Tensor:
+    """Pixels (height, width, 3) as torch has them: (3, height, width)."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _resize(pixels: Pixels, box: Box, how: Preprocessing, fast: bool) -> Pixels:
+    size, name = how.image_size, how.interpolation
+    if name == "tf_bicubic":
+        levels = tf_bicubic.resize(_crop(pixels, box), size)
+        return levels.clip(0, 255).round().astype(np.uint8)
+    # Edges on whole pixels move what shrinks by half a pixel of the result at most.
+    if fast and name in _BY_TORCH and min(box[2] - box[0], box[3] - box[1]) >= size:
+        crop = tensor(_crop(pixels, box))[None]
+        shrunk = F.interpolate(crop, (size, size), mode=name, antialias=True)
+        return shrunk[0].permute(1, 2, 0).numpy()
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize((size, size), _FILTERS[name], box=box))
+
+
+def _crop(pixels: Pixels, box: Box) -> Pixels:
+    """What is inside the whole pixels nearest to a box's edges; at least one."""
+    left, top, right, bottom = (round(edge) for edge in box)
+    left, top = min(left, pixels.shape[1] - 1), min(top, pixels.shape[0] - 1)
+    return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
