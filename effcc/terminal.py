@@ -49,4 +49,6 @@ def outcome(record: Record) -> str:
     ]
     if top5 := record.metrics.get("top5"):
         lines.append(f"  top-5       {100 * top5.value:.1f} %")
+    if data.unreadable:
+        lines.append(f"  unreadable  {data.unreadable} images, which do not count")
     return "\n".join(lines)

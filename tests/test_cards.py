@@ -394,3 +394,12 @@ def test_nothing_that_a_file_or_a_record_says_becomes_markup(project, plain, tex
     assert claim.metadata["§ free"].text == text
     assert claim.results[0].metrics[text].data == text
     assert claim.results[-1].dataset == f"{text}, {text} split"
+
+
+def test_images_that_could_not_be_read_are_owned_up_to(project):
+    made = record(project)
+    assert "decoded" not in page(project)
+    results.save(replace(made, dataset=replace(made.dataset, unreadable=3)), project)
+    assert "of which 3 could not be decoded and do not count" in section(
+        page(project), "Measured here"
+    )

@@ -121,6 +121,30 @@ def test_accuracies_count_images_and_loss_is_their_mean(module, name):
     assert values[f"{name}_n"] == 14
 
 
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_unreadable_images_are_counted_and_count_for_nothing(module, name):
+    # Of batches of two: the second cannot be read at all, of the third one image.
+    broken = torch.tensor([False, False, True, True, False, True, False, False])
+    batch = images(8)
+    batch[broken] = 0
+    with torch.no_grad():
+        logits = module.eval()(batch)
+    order = logits.argsort(1, descending=True)
+    labels = order[:, 0].clone()
+    labels[0], labels[4] = order[0, 9], order[4, 2]
+    samples = list(zip(batch, labels, torch.arange(8), broken, strict=True))
+    loader = DataLoader([Batch(*one) for one in samples], batch_size=2)
+    build = trainer.build({"enable_progress_bar": False, "accelerator": "cpu"}, [], None)
+    run = build.validate if name == "val" else build.test
+    values = run(module, loader, verbose=False)[0]
+    assert (values[f"{name}_n"], values[f"{name}_unreadable"]) == (5, 3)
+    assert values[f"{name}_top1"] == pytest.approx(3 / 5)
+    assert values[f"{name}_top5"] == pytest.approx(4 / 5)
+    expected = F.cross_entropy(logits[~broken], labels[~broken]).item()
+    assert values[f"{name}_loss"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_five_classes_have_no_top_five():
     module = CondConvModule(spec().with_classes(5))
     assert set(module.val_metrics.keys()) == {"val_top1"}

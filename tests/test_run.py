@@ -2,8 +2,11 @@
 
 import dataclasses
 import io
+import math
 import re
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ import effcc
 from effcc.catalog import results
 from effcc.catalog.errors import UserError
 from effcc.catalog.home import Home
-from effcc.data.decode import MissingData
+from effcc.data.decode import BadImage, MissingData
 from effcc.nn import weights
 from effcc.train import run
 from effcc.train.module import CondConvModule
@@ -374,7 +377,9 @@ def test_classes_come_from_the_data():
         short(network__num_classes=12)
 
 
-def test_a_folder_of_images_trains_and_is_measured_on_its_validation_images(home, tmp_path):
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of images: 16 to train on, 6 to validate."""
     random = np.random.default_rng(0)
     for split, count in (("train", 8), ("val", 3)):
         for level, kind in enumerate(("dark", "light")):
@@ -383,16 +388,85 @@ def test_a_folder_of_images_trains_and_is_measured_on_its_validation_images(home
             for number in range(count):
                 pixels = random.integers(0, 100, (20, 24, 3)) + 150 * level
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-    settings = SHORT | {
-        "data.root": str(tmp_path / "data"),
-        "data.batch_size": 4,
-        "preprocessing.image_size": 32,
-    }
-    spec, source = run.prepare(effcc.load("cc_pico_4e", source="folder", settings=settings))
-    console = Console(file=io.StringIO())
-    record = run.fit(spec, source, home, console, "effcc fit")
+    return tmp_path / "data"
+
+
+def fit_pictures(root, home, **settings):
+    changes = {name.replace("__", "."): value for name, value in settings.items()}
+    own = {"data.root": str(root), "data.batch_size": 4, "preprocessing.image_size": 32}
+    spec, source = run.prepare(
+        effcc.load("cc_pico_4e", source="folder", settings=SHORT | own | changes)
+    )
+    return run.fit(spec, source, home, Console(file=io.StringIO()), "effcc fit")
+
+
+def test_a_folder_of_images_trains_and_is_measured_on_its_validation_images(home, pictures):
+    record = fit_pictures(pictures, home)
     assert (record.dataset.split, record.dataset.images, record.dataset.classes) == ("val", 6, 2)
     assert (record.metrics["top1"].n, "top5" in record.metrics) == (6, False)
+    assert record.dataset.unreadable == 0
+
+
+def test_images_that_cannot_be_read_are_left_out_of_the_measurement_and_counted(
+    home, pictures, capfd
+):
+    broken = ["train/dark/1.png", "val/dark/0.png", "val/light/2.png"]
+    for name in broken:
+        (pictures / name).write_text("no image")
+    record = fit_pictures(pictures, home, data__on_error="skip", data__workers=1)
+    assert (record.dataset.images, record.dataset.unreadable) == (6, 2)
+    assert record.metrics["top1"].n == 4
+    assert math.isfinite(record.metrics["loss"].value)
+    said = capfd.readouterr().err.splitlines()
+    # Validation reads the images that are measured at the end too.
+    found = sorted(line for line in said if line.endswith("; skipped"))
+    assert [line.partition(": ")[0] for line in found] == [str(pictures / name) for name in broken]
+
+
+def test_a_measurement_of_nothing_is_refused(home, pictures):
+    for path in (pictures / "val").rglob("*.png"):
+        path.write_text("no image")
+    with pytest.raises(BadImage, match="none of the 6 test images could be decoded"):
+        fit_pictures(pictures, home, data__on_error="skip")
+
+
+def test_training_as_the_authors_evaluate_measures_too(home, pictures):
+    settings = {"preprocessing__interpolation": "tf_bicubic", "preprocessing__crop_padding": 32}
+    record = fit_pictures(pictures, home, **settings)
+    assert record.metrics["top1"].n == 6
+
+
+def test_an_image_that_cannot_be_read_ends_the_command_with_one_line(project, pictures):
+    (pictures / "train/dark/1.png").write_text("no image")
+    words = [
+        *("fit", "--config", "registry/cc_pico_4e.yaml", "--data.source", "folder"),
+        *("--data.root", str(pictures), "--data.batch_size", "16", "--data.workers", "1"),
+        *("--preprocessing.image_size", "32", "--trainer.accelerator", "cpu"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "effcc", *words], capture_output=True, text=True, cwd=project.root
+    )
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{pictures}/train/dark/1.png: cannot be decoded: no image format")
+    assert not list(project.runs.rglob("*.ckpt"))
+
+
+def test_prediction_leaves_out_what_it_may_skip(once, pictures, capsys):
+    _, checkpoint = once
+    files = sorted((pictures / "val").rglob("*.png"))
+    files[1].write_text("no image")
+    with pytest.raises(BadImage, match=files[1].name):
+        run.predict(short()[0], weights.read(checkpoint), files)
+    spec, _ = short(data__on_error="skip")
+    found = run.predict(spec, weights.read(checkpoint), files)
+    assert [p.file for p in found] == [str(file) for file in files if file != files[1]]
+    # Those after it are told from their own pixels.
+    alone = run.predict(spec, weights.read(checkpoint), files[5:])
+    assert dict(found[-1].classes) == pytest.approx(dict(alone[0].classes), rel=1e-4)
+    assert f"{files[1]}: cannot be decoded" in capsys.readouterr().err
+    with pytest.raises(BadImage, match="none of the 1 images"):
+        run.predict(spec, weights.read(checkpoint), files[1:2])
 
 
 def test_progress_off_a_terminal_is_a_line_an_epoch(home):

@@ -17,7 +17,12 @@ from torch.utils.data import Dataset, Sampler
 
 from effcc.catalog.spec import Data, Preprocessing, Recipe
 from effcc.data import augment, decode, resize
+from effcc.data.decode import BadImage, Pixels
 from effcc.data.split import Split
+from effcc.data.unreadable import Unreadable
+
+# So many broken images in a row are no accident: the folder is gone, or holds something else.
+BROKEN_IN_A_ROW = 100
 
 
 class Batch(NamedTuple):
@@ -25,7 +30,8 @@ class Batch(NamedTuple):
 
     `images` are uint8 (batch, 3, size, size), or float32 on the same 0..255 scale when the resize
     is `tf_bicubic`. `unreadable` marks places whose own image could not be decoded: in training
-    another stands there, in evaluation the place does not count.
+    the next that can be stands there, with its own label and position; in evaluation the place is
+    black and does not count.
     """
 
     images: Tensor
@@ -38,9 +44,17 @@ class Training(Dataset[Batch]):
     """A split as training samples; an index is (epoch, position)."""
 
     def __init__(
-        self, split: Split, how: Preprocessing, recipe: Recipe, data: Data, seed: int
+        self,
+        split: Split,
+        how: Preprocessing,
+        recipe: Recipe,
+        data: Data,
+        seed: int,
+        unreadable: Unreadable | None = None,
     ) -> None:
         self.split, self.how, self.recipe, self.data, self.seed = split, how, recipe, data, seed
+        self.unreadable = unreadable or Unreadable(data.on_error, len(split))
+        self.fast = decode.fast(data.decoder)
 
     def __len__(self) -> int:
         return len(self.split)
@@ -48,18 +62,41 @@ class Training(Dataset[Batch]):
     def __getitem__(self, index: tuple[int, int]) -> Batch:
         """One sample."""
         epoch, position = index
-        pixels = self.split.pixels(position, self.data.decoder)
+        shown, pixels = self._readable(position)
         random = np.random.default_rng((self.seed, epoch, position))
-        image = resize.for_training(pixels, self.how, self.recipe.augment, random)
+        image = resize.for_training(pixels, self.how, self.recipe.augment, random, self.fast)
         image = augment.apply(image, augment.draw(self.recipe.augment, random))
-        return sample(resize.tensor(image), int(self.split.labels[position]), position)
+        label = int(self.split.labels[shown])
+        return sample(resize.tensor(image), label, shown, unreadable=shown != position)
+
+    def _readable(self, position: int) -> tuple[int, Pixels]:
+        """The first image from a position on that can be decoded, and where it was found."""
+        tried = min(len(self.split), BROKEN_IN_A_ROW)
+        for step in range(tried):
+            at = (position + step) % len(self.split)
+            try:
+                return at, self.split.pixels(at, self.data.decoder)
+            except BadImage as error:
+                self.unreadable.met(at, error)
+        raise BadImage(
+            f"{self.split.where(position)}: of this image and those after it, {tried} in a row "
+            "cannot be decoded"
+        )
 
 
 class Evaluation(Dataset[Batch]):
     """Positions of a split as samples for measuring, without chance."""
 
-    def __init__(self, split: Split, positions: range, how: Preprocessing, data: Data) -> None:
+    def __init__(
+        self,
+        split: Split,
+        positions: range,
+        how: Preprocessing,
+        data: Data,
+        unreadable: Unreadable | None = None,
+    ) -> None:
         self.split, self.positions, self.how, self.data = split, positions, how, data
+        self.unreadable = unreadable or Unreadable(data.on_error, len(split))
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -67,16 +104,23 @@ class Evaluation(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         """One sample."""
         position = self.positions[index]
-        pixels = self.split.pixels(position, self.data.decoder)
-        image = resize.for_evaluation(pixels, self.how)
-        return sample(image, int(self.split.labels[position]), position)
+        label = int(self.split.labels[position])
+        try:
+            pixels = self.split.pixels(position, self.data.decoder)
+        except BadImage as error:
+            self.unreadable.met(position, error)
+            return sample(resize.blank(self.how), label, position, unreadable=True)
+        return sample(resize.for_evaluation(pixels, self.how), label, position)
 
 
 class Unlabelled(Dataset[Tensor]):
-    """Image files without labels, for prediction."""
+    """Image files without labels, for prediction; `unreadable` knows which are black instead."""
 
-    def __init__(self, paths: list[Path], how: Preprocessing) -> None:
-        self.paths, self.how = paths, how
+    def __init__(
+        self, paths: list[Path], how: Preprocessing, decoder: str = "auto", on_error: str = "fail"
+    ) -> None:
+        self.paths, self.how, self.decoder = paths, how, decoder
+        self.unreadable = Unreadable(on_error, len(paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -84,7 +128,12 @@ class Unlabelled(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         """The image (3, size, size), as in `Batch`."""
         path = self.paths[index]
-        return resize.for_evaluation(decode.decode(decode.read(path), str(path)), self.how)
+        try:
+            pixels = decode.decode(decode.read(path), str(path), self.decoder)
+        except BadImage as error:
+            self.unreadable.met(index, error)
+            return resize.blank(self.how)
+        return resize.for_evaluation(pixels, self.how)
 
 
 class Shuffle(Sampler[tuple[int, int]]):

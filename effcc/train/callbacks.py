@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Curve(L.Callback):
         point: dict[str, float] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         point["lr"] = float(f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}")
         for name in ("train_loss", "val_loss", "val_top1"):
-            if name in trainer.callback_metrics:
-                point[name] = round(float(trainer.callback_metrics[name]), 4)
+            # Validation of which no image could be read has no figures.
+            if math.isfinite(value := float(trainer.callback_metrics.get(name, math.nan))):
+                point[name] = round(value, 4)
         self.points += (point,)

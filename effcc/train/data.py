@@ -13,6 +13,8 @@ from effcc.catalog.spec import Spec
 from effcc.data.decode import MissingData
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training
 from effcc.data.sources import Source
+from effcc.data.split import Split
+from effcc.data.unreadable import Unreadable
 
 
 class ImageData(L.LightningDataModule):
@@ -23,6 +25,7 @@ class ImageData(L.LightningDataModule):
         self.spec, self.source = spec, source
         self._shuffle: Shuffle | None = None
         self._seen = 0
+        self._met: dict[tuple[str, str], Unreadable] = {}
 
     def state_dict(self) -> dict[str, int]:
         """How many images of its share of the epoch a rank has trained on."""
@@ -48,7 +51,9 @@ class ImageData(L.LightningDataModule):
                 f"{len(split)} training images; set --data.batch_size"
             )
         rank = self.trainer.global_rank if self.trainer else 0
-        images = Training(split, spec.preprocessing, spec.recipe, spec.data, spec.seed)
+        images = Training(
+            split, spec.preprocessing, spec.recipe, spec.data, spec.seed, self._unreadable(split)
+        )
         self._shuffle = Shuffle(split, spec.seed, rank, ranks)
         self._shuffle.skip = self._seen
         return self._loader(images, sampler=self._shuffle, drop_last=True)
@@ -68,7 +73,15 @@ class ImageData(L.LightningDataModule):
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
         positions = range(rank, len(split), ranks)
-        return self._loader(Evaluation(split, positions, self.spec.preprocessing, self.spec.data))
+        how, data = self.spec.preprocessing, self.spec.data
+        return self._loader(Evaluation(split, positions, how, data, self._unreadable(split)))
+
+    def _unreadable(self, split: Split) -> Unreadable:
+        """The same for the same images: those of validation may be measured at the end again."""
+        images = (split.name, split.fingerprint)
+        if images not in self._met:
+            self._met[images] = Unreadable(self.spec.data.on_error, len(split))
+        return self._met[images]
 
     def _loader(self, images: Dataset[Batch], **how: object) -> DataLoader[Batch]:
         workers = self.spec.data.workers

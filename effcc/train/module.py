@@ -20,6 +20,8 @@ from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
 
 # Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
 _LUMA = (0.299, 0.587, 0.114)
+# The label of an image that could not be decoded, in measurements.
+_UNCOUNTED = -1
 
 
 class CondConvModule(L.LightningModule):
@@ -51,7 +53,11 @@ class CondConvModule(L.LightningModule):
         accuracies = MetricCollection(
             {
                 name: MulticlassAccuracy(
-                    spec.network.num_classes, top_k=k, average="micro", validate_args=False
+                    spec.network.num_classes,
+                    top_k=k,
+                    average="micro",
+                    ignore_index=_UNCOUNTED,
+                    validate_args=False,
                 )
                 for name, k in top.items()
             }
@@ -106,21 +112,15 @@ class CondConvModule(L.LightningModule):
         return self.spec.seed, t.current_epoch, batch_idx, t.global_rank
 
     def _evaluate(self, batch: Batch, metrics: MetricCollection, prefix: str) -> None:
-        readable = ~batch.unreadable
-        images, labels = batch.images[readable], batch.labels[readable]
-        logits = self(images)
+        n = int((~batch.unreadable).sum())
+        logits, labels = self(batch.images), batch.labels.masked_fill(batch.unreadable, _UNCOUNTED)
         metrics.update(logits, labels)
-        self.log(
-            f"{prefix}loss", F.cross_entropy(logits, labels), batch_size=len(labels), sync_dist=True
-        )
-        self.log(
-            f"{prefix}n",
-            float(len(labels)),
-            reduce_fx="sum",
-            batch_size=len(labels),
-            sync_dist=True,
-        )
-        self.log_dict(dict(metrics.items()), batch_size=len(labels))  # type: ignore[arg-type]
+        loss = F.cross_entropy(logits, labels, ignore_index=_UNCOUNTED, reduction="sum")
+        loss = loss / max(1, n)  # a batch of which nothing counts has weight 0, and a loss
+        self.log(f"{prefix}loss", loss, batch_size=n, sync_dist=True)
+        counts = {f"{prefix}n": float(n), f"{prefix}unreadable": float(len(labels) - n)}
+        self.log_dict(counts, reduce_fx="sum", batch_size=n, sync_dist=True)
+        self.log_dict(dict(metrics.items()), batch_size=n)  # type: ignore[arg-type]
 
     @property
     def effective_batch_size(self) -> int:

@@ -19,7 +19,8 @@ from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
 from effcc.catalog.spec import Spec
-from effcc.data.decode import MissingData
+from effcc.data import decode
+from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Unlabelled
 from effcc.data.sources import SOURCES, Source
 from effcc.nn import weights
@@ -51,8 +52,10 @@ def prepare(spec: Spec) -> tuple[Spec, Source]:
 
     Raises:
         MissingData: the images are not there, or do not have the classes that somebody stated.
+        UserError: the decoder that was asked for is not installed.
     """
     assert spec.data.source is not None
+    decode.fast(spec.data.decoder)  # before hours of work: whether what it names is installed
     source = SOURCES[spec.data.source](spec.data)
     stated = spec.origins["network.num_classes"]
     if stated.layer not in ("default", "checkpoint") and stated.value != len(source.classes):
@@ -146,10 +149,10 @@ def evaluate(
 def predict(
     spec: Spec, checkpoint: Checkpoint, images: list[Path], top: int = 5
 ) -> list[Prediction]:
-    """The most probable classes of image files.
+    """The most probable classes of image files, but for those that may be skipped and are.
 
     Raises:
-        BadImage: a file cannot be decoded.
+        BadImage: a file cannot be decoded and may not be skipped, or none can.
         BadCheckpoint, BadTrainer: what it needs is not right.
     """
     from torch.utils.data import DataLoader
@@ -157,15 +160,20 @@ def predict(
     module = CondConvModule(spec, checkpoint.classes)
     weights.load(module.model, spec.network, checkpoint)
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
-    loader = DataLoader(Unlabelled(images, spec.preprocessing), batch_size=min(32, len(images)))
+    files = Unlabelled(images, spec.preprocessing, spec.data.decoder, spec.data.on_error)
+    loader = DataLoader(files, batch_size=min(32, len(images)))
     t = trainer.build(dict(spec.trainer) | {"enable_progress_bar": False}, [], None)
+    batches: Any = t.predict(module, loader) or []  # one loader: a list of tensors
+    unreadable = set(files.unreadable.positions())
+    if len(unreadable) == len(images):
+        raise BadImage(f"none of the {len(images)} images could be decoded")
     predictions = []
-    for batch in t.predict(module, loader) or []:
-        for row in batch:  # type: ignore[union-attr]  # one loader: a list of tensors
+    for position, row in enumerate(row for batch in batches for row in batch):
+        if position not in unreadable:
             best = row.topk(min(top, len(names)))
-            file = str(images[len(predictions)])
             ranked = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-            predictions.append(Prediction(file, tuple((names[i], p) for i, p in ranked)))
+            classes = tuple((names[i], p) for i, p in ranked)
+            predictions.append(Prediction(str(images[position]), classes))
     return predictions
 
 
@@ -181,6 +189,7 @@ class _Measured:
 
     metrics: Mapping[str, Metric]
     split: str
+    unreadable: int
     device: Mapping[str, str | int]
 
 
@@ -249,6 +258,7 @@ class _Run:
                 classes=len(source.classes),
                 fingerprint=images.fingerprint,
                 train_images=len(source.split("train")) if self.verb == "fit" else 0,
+                unreadable=measured.unreadable,
             ),
             metrics=measured.metrics,
             curve=curve,
@@ -271,13 +281,15 @@ def _measure(
     t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
     look = t.validate if split == "val" else t.test
     values = look(module, data, verbose=False)[0]
-    n = round(values[f"{split}_n"])
+    n, unreadable = round(values[f"{split}_n"]), round(values[f"{split}_unreadable"])
+    if n == 0:
+        raise BadImage(f"none of the {unreadable} {split} images could be decoded")
     metrics = {"loss": Metric(values[f"{split}_loss"])}
     for name in ("top1", "top5"):
         if f"{split}_{name}" in values:
             metrics[name] = results.accuracy(round(values[f"{split}_{name}"] * n), n)
     device = provenance.device(t.strategy.root_device.type, t.world_size)
-    return _Measured(metrics, split, device)
+    return _Measured(metrics, split, unreadable, device)
 
 
 def _id(spec: Spec, verb: str) -> str:
