@@ -178,25 +178,35 @@ def test_the_fast_resize_is_pillows_within_one_level(interpolation, monkeypatch)
     wide; what is clipped in between then differs by up to 7 levels on 0.06 % of a photograph.
     """
     straight = dataclasses.replace(PUBLISHED, hflip=0.0)
-    filters, crops = getattr(Image.Resampling, interpolation.upper()), []
+    named, crops = getattr(Image.Resampling, interpolation.upper()), []
     cut = resize._crop
     monkeypatch.setattr(resize, "_crop", lambda *given: crops.append(cut(*given)) or crops[-1])
     for seed in range(60):
-        image = noise(*np.random.default_rng(seed).integers(64, 200, 2), seed=seed)
-        settings, before = how(48, interpolation=interpolation), len(crops)
-        found = for_training(image, settings, straight, np.random.default_rng(seed), fast=True)
-        if len(crops) > before:  # else it was Pillow's
-            crop = Image.fromarray(np.ascontiguousarray(crops[-1]))
-            expected = crop.resize((48, crop.height), filters).resize((48, 48), filters)
-            assert np.abs(found.astype(int) - np.asarray(expected)).max() <= 1
-    assert len(crops) > 20
+        image = noise(*np.random.default_rng(seed).integers(49, 200, 2), seed=seed)
+        random, settings = np.random.default_rng(seed), how(48, interpolation=interpolation)
+        found = for_training(image, settings, straight, random, fast=True)
+        crop = Image.fromarray(np.ascontiguousarray(crops[seed]))
+        expected = crop.resize((48, crop.height), named).resize((48, 48), named)
+        assert np.abs(found.astype(int) - np.asarray(expected)).max() <= 1
 
 
-def test_a_crop_that_does_not_shrink_is_pillows_whatever_is_installed():
-    for seed in range(50):
-        image = noise(40, 60, seed)
+def test_the_fast_crop_has_the_same_place_on_whole_pixels():
+    # A slope: its levels say where a pixel came from.
+    slope = np.repeat(np.arange(250, dtype=np.uint8)[None, :, None], 200, 0).repeat(3, 2)
+    for seed in range(30):
         pair = [
-            for_training(image, how(48), PUBLISHED, np.random.default_rng(seed), fast=fast)
+            for_training(slope, how(48), PUBLISHED, np.random.default_rng(seed), fast=fast)
+            for fast in (False, True)
+        ]
+        # Edges move by half a pixel at most, and the filter sees no further than they are.
+        assert np.abs(pair[0].astype(int) - pair[1]).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(48, 60), (60, 48), (20, 20)], ids=str)
+def test_an_image_no_larger_than_the_input_is_pillows_whatever_is_installed(size):
+    for seed in range(20):
+        pair = [
+            for_training(noise(*size, seed), how(48), PUBLISHED, np.random.default_rng(seed), fast)
             for fast in (False, True)
         ]
         assert np.array_equal(*pair)

@@ -62,8 +62,8 @@ def for_training(
     """A random crop of random area and aspect, resized, perhaps mirrored: (size, size, 3).
 
     The crop is Inception's (C. Szegedy et al., CVPR 2015, section 6) with edges between pixels
-    allowed, which matters on tiny images only. `fast` lets torch shrink those that are larger than
-    `size` both ways.
+    allowed, which matters on tiny images only. `fast` leaves images that are larger than `size`
+    both ways to torch, with edges on whole pixels.
     """
     box = crop_box(pixels.shape[1], pixels.shape[0], augment, random)
     resized = _resize(pixels, box, how, fast)
@@ -95,11 +95,10 @@ def _resize(pixels: Pixels, box: Box, how: Preprocessing, fast: bool) -> Pixels:
     if name == "tf_bicubic":
         levels = tf_bicubic.resize(_crop(pixels, box), size)
         return levels.clip(0, 255).round().astype(np.uint8)
-    # Edges on whole pixels move what shrinks by half a pixel of the result at most.
-    if fast and name in _BY_TORCH and min(box[2] - box[0], box[3] - box[1]) >= size:
+    if fast and name in _BY_TORCH and min(pixels.shape[:2]) > size:
         crop = tensor(_crop(pixels, box))[None]
-        shrunk = F.interpolate(crop, (size, size), mode=name, antialias=True)
-        return shrunk[0].permute(1, 2, 0).numpy()
+        resized = F.interpolate(crop, (size, size), mode=name, antialias=True)
+        return resized[0].permute(1, 2, 0).numpy()
     image = Image.fromarray(pixels)
     return np.asarray(image.resize((size, size), _FILTERS[name], box=box))
 

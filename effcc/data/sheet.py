@@ -62,7 +62,8 @@ def sheet(pixels: Pixels, spec: Spec) -> Image.Image:
 def training(pixels: Pixels, spec: Spec, epoch: int) -> tuple[Pixels, tuple[Change, ...]]:
     """What `loader.Training` makes of the image at position 0, and the changes that led there."""
     random, settings = np.random.default_rng((spec.seed, epoch, 0)), spec.recipe.augment
-    cropped = resize.for_training(pixels, spec.preprocessing, settings, random)
+    fast = decode.fast(spec.data.decoder)
+    cropped = resize.for_training(pixels, spec.preprocessing, settings, random, fast)
     changes = augment.draw(settings, random)
     return augment.apply(cropped, changes), changes
 
