@@ -223,6 +223,7 @@ ELSEWHERE = (
     "data.test",
     "data.workers",
     "data.decoder",
+    "data.on_error",
     "network.num_classes",
 )
 
