@@ -62,7 +62,7 @@ def test_show_resolved_says_where_each_value_was_written(effcc):
     assert "model-index/tf-efficientnet-condconv.md:" in lines["recipe.momentum"]
     assert "registry/cc_b0_4e.yaml:" in lines["network.experts"]
     assert "--recipe.lr" in lines["recipe.lr"]
-    assert "overrides 0.256" in lines["recipe.lr"]
+    assert "overrides 0.128 of registry/cc_b0_4e.yaml:" in lines["recipe.lr"]
     assert lines["network.width"].endswith("default")
 
 

@@ -396,3 +396,23 @@ def test_the_front_door_leads_here(project):
     spec = effcc.load("cc_b0_4e", source="digits", settings={"recipe.lr": 0.5})
     assert spec == registry.load("cc_b0_4e", project, source="digits", flags={"recipe.lr": 0.5})
     assert effcc.list_variants() == registry.names(project)
+
+
+@pytest.mark.parametrize("name", ["cc_b0_4e", "cc_b0_8e", "cc_b1_8e"])
+def test_imagenet_named_is_the_documented_recipe_with_nothing_else_typed(shipped, name):
+    flags = {"data.source": "imagenet", "data.root": "/data/imagenet"}
+    spec = registry.load(name, shipped, flags=flags)
+    recipe = spec.recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.lr) == (350, 2048, 0.128)
+    assert (recipe.warmup_epochs, recipe.decay_rate, recipe.decay_epochs) == (5, 0.97, 2.4)
+    assert (recipe.ema_decay, recipe.weight_decay, recipe.label_smoothing) == (0.9999, 1e-5, 0.1)
+    assert (spec.network.dropout, spec.network.drop_path) == (0.25, 0.2)
+    assert 8 * spec.batch_size == recipe.batch_size
+    assert spec.overrides() == {}
+
+
+@pytest.mark.parametrize("name", ["cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e"])
+def test_on_digits_one_device_takes_the_whole_batch(shipped, name):
+    spec = registry.load(name, shipped, source="digits")
+    assert spec.data.batch_size is None
+    assert spec.batch_size == spec.recipe.batch_size

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from records import record
 
-from effcc.catalog import results
+from effcc.catalog import registry, results
 from effcc.catalog.document import BadFile
 from effcc.catalog.results import Metric, accuracy
 
@@ -195,3 +195,10 @@ def test_the_problems_of_all_records_are_reported_at_once(project):
 def test_every_shipped_record_is_as_it_was_written(shipped):
     for folder in shipped.results.glob("*"):
         assert results.load(shipped, folder.name)
+
+
+@pytest.mark.parametrize("name", ["cc_b0_4e", "cc_pico_4e"])
+def test_what_was_measured_is_still_the_registered_variant(shipped, name):
+    (entry,) = [e for e in registry.entries(shipped) if e.spec.name == name]
+    as_registered = [run for run in results.runs(entry, shipped) if not run.differs]
+    assert {run.record.seed for run in as_registered} == {0, 1, 2}

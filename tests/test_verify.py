@@ -49,6 +49,36 @@ def test_where_the_published_flops_come_from_is_noted(shipped):
     assert "224,153,788" in row.note
 
 
+@pytest.mark.parametrize("name", ["cc_b0_4e", "cc_b0_8e", "cc_b1_8e"])
+def test_the_published_rate_is_disputed_and_the_computed_one_is_used(shipped, name):
+    row = rows(shipped, name)["LR"]
+    assert (row.claimed, row.computed) == ("0.256", "0.128 at 2,048 images a step")
+    assert row.verdict == "disputed"
+    assert "0.016 for every 256" in row.reason
+    assert registry.load(name, shipped).recipe.lr == 0.128
+
+
+def test_a_rate_is_compared_at_the_batch_that_is_claimed(project, page):
+    assert rows(project, "cc_pico_4e")["LR"].agrees  # 0.016 at 256
+    variant = project.registry / "cc_b0_4e.yaml"
+    change(variant, "  lr: 0.128", "  batch_size: 256\n  lr: 0.016")
+    assert rows(project, "cc_b0_4e")["LR"].computed == "0.128 at 2,048 images a step"
+    change(page, "LR: 0.256", "LR: 0.128")
+    assert rows(project, "cc_b0_4e")["LR"].agrees
+    change(variant, "  lr: 0.016", "  lr: 0.017")
+    assert not rows(project, "cc_b0_4e")["LR"].agrees
+
+
+def test_a_rate_is_the_documented_one_whatever_the_data(shipped):
+    claim = modelindex.load(shipped.model_index, shipped.root)["tf_efficientnet_cc_b0_4e"]
+    typed = {"data.source": "digits", "recipe.lr": 5.0}
+    row = {
+        row.key: row
+        for row in verify.compare(claim, registry.load("cc_b0_4e", shipped, flags=typed))
+    }
+    assert row["LR"].computed == "0.128 at 2,048 images a step"
+
+
 def test_a_disagreement_without_a_reason_is_a_problem_at_the_claim(project, page):
     change(page, "Parameters: 13310000", "Parameters: 13320000")
     (problem,) = found(project)

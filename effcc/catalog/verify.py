@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from effcc.catalog.cost import count, hook_counter_flops
 from effcc.catalog.errors import Place, Problem
@@ -96,6 +97,12 @@ def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, st
         # A checkpoint file is its tensors and a name and header for each.
         agrees = 0 <= (fact.number or 0) - cost.state_bytes <= 400 * cost.tensors
         yield row("File Size", f"{cost.state_bytes:,} bytes of tensors, plus headers", agrees)
+    if fact := _number(claim, "LR"):
+        lr, batch = _documented(spec, "recipe.lr"), _documented(spec, "recipe.batch_size")
+        stated = _number(claim, "Batch Size")
+        at = int(stated.number or 0) if stated else batch
+        scaled = lr * at / batch
+        yield row("LR", f"{scaled:.6g} at {at:,} images a step", fact.agrees_with(scaled))
     if fact := claim.metadata.get("Training Techniques"):
         used = techniques(spec)
         claimed = ", ".join(fact.data)
@@ -140,6 +147,14 @@ def bibtex_field(bibtex: str, name: str) -> str | None:
         rf"^\s*{name}\s*=\s*\{{(.*?)\}}\s*,?\s*$", bibtex, re.MULTILINE | re.IGNORECASE | re.DOTALL
     )
     return " ".join(match[1].replace("{", "").replace("}", "").split()) if match else None
+
+
+def _documented(spec: Spec, setting: str) -> Any:
+    """A setting without what a data source's profile or a person wrote over it."""
+    origin = spec.origins[setting]
+    while origin.overrides and origin.layer in ("profile", "checkpoint", "overlay", "flag"):
+        origin = origin.overrides
+    return origin.value
 
 
 def _number(claim: Claim, key: str) -> Fact | None:
