@@ -1,5 +1,6 @@
 """Folders of images, as people have them."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from effcc.data.decode import MissingData
 from effcc.data.folder import Folder, find_images
 
 
-def folder(root):
+def folder(root, **named):
     data = effcc.load("cc_pico_4e", source="digits").data
-    return Folder(replace(data, source="folder", root=str(root)))
+    return Folder(replace(data, source="folder", root=root and str(root), **named))
 
 
 def picture(level=0, size=(6, 4)):
@@ -50,7 +51,7 @@ def test_a_folder_is_a_class_per_folder(photos):
 
 
 def test_images_lie_deep_and_other_files_are_passed_over(photos):
-    fill(photos, "train/cat/deeper/still/9.JPG", "train/.hidden/1.png")
+    fill(photos, "train/cat/deeper/still/9.JPG", "train/.hidden/1.png", "train/cat/._1.png")
     (photos / "train/cat/readme.txt").write_text("a cat")
     (photos / "train/README.md").write_text("cats")
     source = folder(photos)
@@ -151,3 +152,122 @@ def test_predicted_are_the_named_image_or_all_of_a_folder(photos):
 def test_a_home_folder_may_be_abbreviated(photos, monkeypatch):
     monkeypatch.setenv("HOME", str(photos.parent))
     assert folder(Path("~") / photos.name).classes == ("cat", "dog", "eel")
+
+
+def test_images_are_in_order_of_their_names_at_every_level(photos):
+    fill(photos, "train/cat/1-a.png", "train/cat/1/z.png")
+    split = folder(photos).split("train")
+    names = [split.path(i).relative_to(photos / "train/cat").as_posix() for i in range(5)]
+    assert names == ["0.png", "1/z.png", "1-a.png", "1.png", "2.png"]
+    assert names == sorted(names, key=lambda name: name.split("/"))
+
+
+def test_a_linked_folder_is_walked_and_a_link_upwards_is_not(photos):
+    (photos / "more").mkdir()
+    fill(photos, "more/7.png")
+    (photos / "train/cat/more").symlink_to(photos / "more")
+    (photos / "train/cat/loop").symlink_to(photos)
+    assert len(folder(photos).split("train")) == 10
+
+
+def test_a_name_that_is_no_utf_8_is_read(photos):
+    (photos / "train/cat/0.png").rename(photos / "train/cat" / os.fsdecode(b"caf\xe9.png"))
+    split = folder(photos).split("train")
+    (found,) = [i for i in range(9) if b"\xe9" in os.fsencode(split.path(i))]
+    assert split.pixels(found).shape == (4, 6, 3)
+
+
+FORMS = {
+    "train.csv": "label,path\n{0},train/cat/0.png\n{1},train/dog/0.png\n{1},train/eel/1.png\n",
+    "train.tsv": "File Name\tid\tClass\ntrain/cat/0.png\t7\t{0}\ntrain/dog/0.png\t8\t{1}\n"
+    "train/eel/1.png\t9\t{1}\n",
+    "semicolons.csv": "\ufeffimage_path;target\r\ntrain/cat/0.png;{0}\r\n"
+    '"train/dog/0.png";{1}\r\n\r\ntrain/eel/1.png;{1}\r\n',
+    "train.txt": "train/cat/0.png {0}\n\n  train/dog/0.png\t {1}  \ntrain/eel/1.png {1}",
+}
+
+
+@pytest.mark.parametrize(("form", "text"), FORMS.items())
+@pytest.mark.parametrize("labels", [("cat", "other"), ("9", "10")])
+def test_a_list_names_images_and_their_classes(photos, form, text, labels):
+    (photos / form).write_text(text.format(*labels), newline="")
+    source = folder(photos, train=form)
+    assert source.classes == labels  # 9 before 10: numbers are in the order of numbers
+    split = source.split("train")
+    assert split.labels.tolist() == [0, 1, 1]
+    assert [split.path(i).parent.name for i in range(3)] == ["cat", "dog", "eel"]
+    assert split.name == form.partition(".")[0]
+    assert split.pixels(0).shape == (4, 6, 3)
+
+
+def test_a_list_in_the_place_of_a_folder_needs_no_setting(photos):
+    (photos / "train").rename(photos / "pictures")
+    (photos / "train.txt").write_text("pictures/cat/0.png cat\npictures/dog/0.png dog\n")
+    source = folder(photos)
+    assert source.classes == ("cat", "dog")
+    assert len(source.split("train")) == 2
+
+
+def test_paths_may_be_relative_to_the_list_and_the_root_may_be_left_out(photos, tmp_path):
+    (photos / "lists").mkdir()
+    (photos / "lists/a.csv").write_text("file,class\n../val/cat/0.png,x\n../val/dog/0.png,y\n")
+    (photos / "lists/b.csv").write_text(f"file,class\n{photos}/val/dog/1.png,y\n")
+    named = {"train": str(photos / "lists/a.csv"), "val": str(photos / "lists/b.csv")}
+    source = folder(None, **named)
+    assert source.split("train").pixels(1).shape == (4, 6, 3)
+    assert source.split("val").labels.tolist() == [1]
+    assert source.title == "images of lists"
+
+
+def test_a_split_may_be_another_folder(photos):
+    (photos / "val").rename(photos / "held-out")
+    source = folder(photos, val="held-out")
+    assert (len(source.split("val")), source.split("val").name) == (6, "held-out")
+
+
+BAD_LISTS = [
+    ("a.csv", "picture,kind\n1.png,cat\n", r"a\.csv:1: no column of paths; .*`path,label`"),
+    ("a.csv", "", r"a\.csv:1: no column of paths"),
+    ("a.csv", "path,kind\n1.png,cat\n", r"a\.csv:1: no column of labels"),
+    ("a.csv", "path,label\n", r"a\.csv:1: names no image; write a path and a label"),
+    ("a.csv", "path,label\n{0},cat\n{0}\n", r"a\.csv:3: write 2 values, .*found '.*png'"),
+    ("a.csv", "path,label\n{0},cat\n{0},\n", r"a\.csv:3: write 2 values, .* path and a label"),
+    ("a.csv", "path,label\n{0},cat\nno.png,cat\n", r"a\.csv:3: no image no\.png in .*photos"),
+    ("a.txt", "{0} cat\n\n{0}\n", r"a\.txt:3: write `PATH LABEL`; found '.*png'"),
+    ("a.txt", "\n", r"a\.txt:1: names no image"),
+    ("a.txt", "{0} cat\n{0} cat\n", r"a\.txt needs labels of several classes, .* it has 1"),
+    ("a.txt", b"caf\xe9.png cat\n", r"a\.txt: is no UTF-8 text"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "message"), BAD_LISTS)
+def test_a_wrong_line_of_a_list_is_named(photos, name, text, message):
+    encoded = text if isinstance(text, bytes) else text.format("train/cat/0.png").encode()
+    (photos / name).write_bytes(encoded)
+    with pytest.raises(MissingData, match=message):
+        folder(photos, train=name).split("train")
+
+
+def test_a_class_of_a_list_that_training_does_not_have_is_named_with_its_line(photos):
+    (photos / "val.csv").write_text("path,label\nval/cat/0.png,cat\nval/dog/0.png,fox\n")
+    with pytest.raises(MissingData, match=r"val\.csv:3: 'fox' is a class that the training"):
+        folder(photos, val="val.csv").split("val")
+
+
+def test_a_list_that_is_not_there_is_said(photos):
+    with pytest.raises(MissingData, match=r"data\.val: no file or folder nope\.csv, .*photos"):
+        folder(photos, val="nope.csv").split("val")
+    with pytest.raises(MissingData, match=r"data\.train: name one list or folder, not 2"):
+        folder(photos, train=("a.csv", "b.csv"))
+
+
+def test_the_fingerprint_of_a_list_follows_what_it_says_and_the_files(photos):
+    def fingerprint(text):
+        (photos / "a.txt").write_text(text)
+        return folder(photos, train="a.txt").split("train").fingerprint
+
+    first = fingerprint("val/cat/0.png a\nval/dog/0.png b\n")
+    assert fingerprint("val/cat/0.png a\n\nval/dog/0.png  b\n") == first
+    assert fingerprint("val/cat/0.png a\nval/dog/0.png c\n") != first
+    (photos / "val/dog/0.png").write_bytes(b"longer")
+    assert fingerprint("val/cat/0.png a\nval/dog/0.png b\n") != first

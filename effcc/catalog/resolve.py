@@ -143,12 +143,7 @@ class _Resolution:
                     f"recipe.augment.{setting}",
                     f"runs from {low} down to {high}; write [{high}, {low}]",
                 )
-        source = self.value("data.source")
-        if source not in (None, "digits") and not self.value("data.root"):
-            self.wrong("data.source", f"{source} needs the folder it is in; add --data.root DIR")
-        for setting in ("data.root", "data.train", "data.val", "data.test"):
-            if self.value(setting) and source in (None, "digits"):
-                self.wrong(setting, "is for images in files; add --data.source folder")
+        self.check_data()
         if 0 in self.value("preprocessing.std"):
             self.wrong("preprocessing.std", "a zero would divide by zero")
 
@@ -156,6 +151,22 @@ class _Resolution:
             self.wrong(
                 key, f"{text!r} may not be imported; allowed are {', '.join(imports.ALLOWED)}"
             )
+
+    def check_data(self) -> None:
+        """Whether the source and what is said of its files belong together."""
+        source, named = self.value("data.source"), ("data.train", "data.val", "data.test")
+        if source in (None, "digits"):
+            for setting in ("data.root", *named):
+                if self.value(setting):
+                    self.wrong(setting, "is for images in files; add --data.source folder")
+        elif not any(self.value(setting) for setting in ("data.root", *named)):
+            self.wrong("data.source", f"{source} needs the folder it is in; add --data.root DIR")
+        for setting in named:
+            value = self.value(setting)
+            texts = [value] if isinstance(value, str) else value or []
+            # A file is data: only a person at the keyboard may name a command to run.
+            if any(t.startswith("pipe:") for t in texts) and self.origins[setting].layer != "flag":
+                self.wrong(setting, "runs a command; a pipe may only be typed, as a flag")
 
     def trainer(self) -> dict[str, Any]:
         return {

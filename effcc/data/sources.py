@@ -11,6 +11,7 @@ from typing import Protocol
 from effcc.catalog.spec import Data
 from effcc.data.digits import Digits
 from effcc.data.folder import Folder
+from effcc.data.imagenet import ImageNet
 from effcc.data.split import Split
 
 
@@ -30,4 +31,8 @@ class Source(Protocol):
         ...
 
 
-SOURCES: dict[str, Callable[[Data], Source]] = {"digits": Digits, "folder": Folder}
+SOURCES: dict[str, Callable[[Data], Source]] = {
+    "digits": Digits,
+    "folder": Folder,
+    "imagenet": ImageNet,
+}
