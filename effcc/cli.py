@@ -71,9 +71,13 @@ def fit(args: argparse.Namespace) -> int:
     from effcc.train import run
 
     spec, source = run.prepare(spec)
+    # All of them before the first step: a split that is missing must not wait for the last.
+    train, val, test = (source.split(name) for name in ("train", "val", "test"))
     console.print(
-        f"{len(source.split('train')):,} images to train on, {len(source.classes)} classes",
+        f"{source.title}: {len(source.classes):,} classes; {len(train):,} images to train on, "
+        f"{len(val):,} to validate, {len(test):,} to test",
         highlight=False,
+        markup=False,
     )
     record = run.fit(
         spec, source, at, console, args.command, checkpoint.path if checkpoint else None
@@ -262,6 +266,37 @@ def docs(args: argparse.Namespace) -> int:
     return 0
 
 
+def shards(args: argparse.Namespace) -> int:
+    """Pack a folder of images into tar shards, or check such shards."""
+    from rich.console import Console
+
+    from effcc.data import pack
+
+    console = Console(soft_wrap=True, highlight=False)
+    if args.check:
+        with terminal.counting(console) as report:
+            packed, wrong = pack.check(Path(args.folder), report)
+        for line in wrong:
+            print(line, file=sys.stderr)
+        found = f"{len(wrong)} problems" if wrong else "no problem"
+        images = sum(split.done for split in packed.splits.values())
+        print(f"{len(packed.shards)} shards, {images:,} images: {found}")
+        return 1 if wrong else 0
+    if not args.out:
+        raise UsageError("shards: name the folder for the shards too, or --check")
+    out = Path(args.out)
+    source = pack.opened(args.source, args.folder)
+    names = pack.splits(source, args.split or ())
+    size = None if args.per_shard else args.size * 10**6
+    with terminal.counting(console) as report:
+        packed = pack.pack(source, names, out, report, per_shard=args.per_shard, size=size)
+    for name in names:
+        split = packed.splits[name]
+        print(f"{name:<6}{split.images:>10,} images in {len(split.shards):,} shards")
+    print(f"train on them: --data.source shards --data.root {shlex.quote(str(out))}")
+    return 0
+
+
 def _evaluate(args: argparse.Namespace, split: str) -> int:
     at, spec, checkpoint = _resolve(args)
     if args.print_config:
@@ -339,7 +374,8 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
             "No data was named: training on the embedded handwritten digits (8x8 scans).\n"
             "  your own images: --data.source folder --data.root DIR, with a folder per class in\n"
             "                   DIR/train and DIR/val\n"
-            "  ImageNet:        the same, DIR being the folder that holds train and val",
+            "  ImageNet:        --data.source imagenet --data.root DIR\n"
+            "  or packed:       --data.source shards, or huggingface",
             highlight=False,
             markup=False,
         )
@@ -397,4 +433,5 @@ VERBS = {
     "check": check,
     "new": new,
     "docs": docs,
+    "shards": shards,
 }

@@ -80,6 +80,26 @@ def _of_new(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--from", dest="base", required=True, metavar="VARIANT", help="its start")
 
 
+def _of_shards(sub: argparse.ArgumentParser) -> None:
+    add = sub.add_argument
+    add("folder", metavar="DIR", help="train, val and test: folders or lists; or shards to --check")
+    add("out", nargs="?", metavar="OUT", help="folder for the shards; packing goes on in it")
+    length = sub.add_mutually_exclusive_group()
+    length.add_argument("--per-shard", type=_count, metavar="N", help="images in a shard")
+    length.add_argument(
+        "--size", type=_count, default=256, metavar="MB", help="largest shard, in 10^6 bytes (256)"
+    )
+    add("--split", action="append", choices=("train", "val", "test"), help="only this; repeatable")
+    add("--source", choices=("folder", "imagenet"), default="folder", help="what DIR is (folder)")
+    add("--check", action="store_true", help="compare the shards in DIR with their manifest")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
 def _of_docs(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
 
@@ -94,6 +114,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "check": _of_check,
     "new": _of_new,
     "docs": _of_docs,
+    "shards": _of_shards,
 }
 
 

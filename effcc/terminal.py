@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from effcc.catalog.results import Record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -35,6 +40,39 @@ def setting(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
     return "null" if value is None else str(value)
+
+
+@contextlib.contextmanager
+def counting(console: Console) -> Generator[Callable[[str, int, int], None]]:
+    """A function to call with (split, images done, images in all) while they are worked through.
+
+    It draws a bar, or off a terminal prints a line for every tenth.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(
+        "[bold]{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        "images, left",
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, TaskID] = {}
+    tenths: dict[str, int] = {}
+
+    def report(split: str, done: int, images: int) -> None:
+        if console.is_terminal:
+            if split not in tasks:
+                tasks[split] = bar.add_task(split, total=images)
+            bar.update(tasks[split], completed=done)
+        elif 10 * done // images > tenths.get(split, 0):
+            tenths[split] = 10 * done // images
+            console.print(f"{split}  {done:,} of {images:,} images")
+
+    with bar:
+        yield report
 
 
 def outcome(record: Record) -> str:

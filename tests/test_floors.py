@@ -163,6 +163,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["--version"],
         ["--help"],
         ["fit", "--help"],
+        ["shards", "--help"],
         ["list"],
         ["list", "--json"],
         ["show", "cc_b0_4e"],

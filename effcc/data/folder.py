@@ -41,7 +41,7 @@ class Folder:
                 f"no folder {self.root.absolute()}; "
                 "name the folder that holds train/ and val/ with --data.root"
             )
-        first = self._place("train") or self._place("val")
+        first = self.place("train") or self.place("val")
         if first is None:
             found = ", ".join(sorted(p.name for p in self.root.iterdir())[:6]) or "nothing"
             raise MissingData(
@@ -56,7 +56,7 @@ class Folder:
 
     def split(self, name: str) -> Split:
         """The images of `train`, `val` or `test`; found once, since a million take a while."""
-        place = self._place(name)
+        place = self.place(name)
         if place is None:
             names = " or ".join(f"{n}/" for n in self.names[name])
             raise MissingData(f"{self.root.absolute()} has no {names} folder")
@@ -67,8 +67,8 @@ class Folder:
             self._splits[place] = Files(called, found.root, found.paths, labels, found.fingerprint)
         return self._splits[place]
 
-    def _place(self, split: str) -> Path | None:
-        """The folder or list that a split is in."""
+    def place(self, split: str) -> Path | None:
+        """The folder or list that a split is in, if it is anywhere."""
         if named := getattr(self.data, split):
             return self._named(split, named)
         for name in self.names[split]:

@@ -58,9 +58,9 @@ class Listing:
         except KeyError as error:
             label = error.args[0]
             at = self.labels.index(label)
-            place = (
-                f"{self.place}:{self.lines[at]}: {label!r}" if self.lines else self.place / label
-            )
+            place = self.place / label
+            if self.lines:
+                place = f"{self.place}:{self.lines[at]}: {label!r}"
             raise MissingData(f"{place} is a class that the training images do not have") from None
 
 

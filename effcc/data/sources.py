@@ -12,6 +12,7 @@ from effcc.catalog.spec import Data
 from effcc.data.digits import Digits
 from effcc.data.folder import Folder
 from effcc.data.imagenet import ImageNet
+from effcc.data.shards import Shards
 from effcc.data.split import Split
 
 
@@ -35,4 +36,5 @@ SOURCES: dict[str, Callable[[Data], Source]] = {
     "digits": Digits,
     "folder": Folder,
     "imagenet": ImageNet,
+    "shards": Shards,
 }

@@ -23,7 +23,9 @@ class Split(ABC):
         fingerprint: `sha256:` and 64 hex digits, of what the split holds.
     """
 
-    def __init__(self, name: str, labels: Sequence[int], fingerprint: str) -> None:
+    def __init__(
+        self, name: str, labels: Sequence[int] | NDArray[np.int64], fingerprint: str
+    ) -> None:
         self.name, self.fingerprint = name, fingerprint
         # One array, not a million Python numbers: loader processes share its memory.
         self.labels: NDArray[np.int64] = np.asarray(labels, np.int64)

@@ -1,0 +1,39 @@
+"""Brace patterns, as shells write many file names in one: `train-{000000..000146}.tar`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from effcc.data.decode import MissingData
+
+_RANGE = r"(\d+)\.\.(\d+)"
+_MOST = 1_000_000
+
+
+def expand(pattern: str, *, lists: bool = True) -> Iterator[str]:
+    """Every name that a pattern stands for, in order.
+
+    Args:
+        pattern: with `{first..last}`, padded with zeros as `first` is, and `{one,other}`.
+        lists: whether to expand the second form too; in a shell command it may mean something else.
+
+    Raises:
+        MissingData: a range runs backwards or has more than a million names.
+    """
+    match = re.search(rf"\{{({_RANGE}{'|[^{}]*,[^{}]*' if lists else ''})\}}", pattern)
+    if match is None:
+        yield pattern
+        return
+    for choice in _choices(match[1]):
+        yield from expand(pattern[: match.start()] + choice + pattern[match.end() :], lists=lists)
+
+
+def _choices(braces: str) -> list[str]:
+    span = re.fullmatch(_RANGE, braces)
+    if span is None:
+        return braces.split(",")
+    first, last = int(span[1]), int(span[2])
+    if not 0 <= last - first < _MOST:
+        raise MissingData(f"{{{braces}}} stands for no names, or too many; write {{first..last}}")
+    return [str(number).zfill(len(span[1])) for number in range(first, last + 1)]

@@ -1,0 +1,94 @@
+"""What `effcc shards` says of the shards it packs: classes, counts and checksums.
+
+`manifest.json` lies beside the shards. It is written again after every shard, so what it lists is
+whole, and packing goes on after it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from effcc.data.decode import MissingData
+
+NAME = "manifest.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A finished shard."""
+
+    name: str
+    images: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A split: of how many images and with what fingerprint it is packed, and its shards so far."""
+
+    images: int
+    fingerprint: str
+    shards: tuple[Shard, ...] = ()
+
+    @property
+    def done(self) -> int:
+        """Images in finished shards."""
+        return sum(shard.images for shard in self.shards)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything in a folder of shards.
+
+    `per_shard` is the images of a shard, or None; `size` else the most bytes of one.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    seed: int
+    per_shard: int | None
+    size: int | None
+    splits: Mapping[str, Packed]
+
+    @functools.cached_property
+    def shards(self) -> Mapping[str, Shard]:
+        """The finished shards of all splits, by name."""
+        return {shard.name: shard for split in self.splits.values() for shard in split.shards}
+
+    def with_shards(self, split: str, shards: Sequence[Shard]) -> Manifest:
+        """The same with other finished shards in a split."""
+        changed = replace(self.splits[split], shards=tuple(shards))
+        return replace(self, splits={**self.splits, split: changed})
+
+    def text(self) -> str:
+        """As it is written."""
+        return json.dumps({"version": VERSION} | asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest of a folder, if it has one.
+
+    Raises:
+        MissingData: the file is not one that this version wrote.
+    """
+    path = folder / NAME
+    try:
+        data: Any = json.loads(path.read_text("utf-8"))
+        if data.pop("version") != VERSION:
+            raise ValueError
+        for name, split in data["splits"].items():
+            shards = tuple(Shard(**shard) for shard in split.pop("shards"))
+            data["splits"][name] = Packed(**split, shards=shards)
+        return Manifest(**data | {"classes": tuple(map(str, data["classes"]))})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        message = f"{path}: is no manifest of effcc shards; restore it or pack again"
+        raise MissingData(message) from None
