@@ -30,6 +30,9 @@ HEAVY = {
     "PIL": {"data"},
     "sklearn": {"data"},
     "jsonargparse": {"train"},
+    "tensorboardX": {"train"},
+    "wandb": {"train"},
+    "mlflow": {"train"},
 }
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if "project" not in path.relative_to(PACKAGE).parts

@@ -215,7 +215,8 @@ class Spec:
         return replace(self, network=replace(self.network, num_classes=num_classes))
 
 
-# Settings that say where and by whom the data is read, or that the data itself decides.
+# Settings that say where and by whom the data is read, or that the data itself decides; and where
+# figures are logged.
 ELSEWHERE = (
     "data.root",
     "data.train",
@@ -225,6 +226,8 @@ ELSEWHERE = (
     "data.decoder",
     "data.on_error",
     "network.num_classes",
+    "trainer.logger",
+    "trainer.log_every_n_steps",
 )
 
 

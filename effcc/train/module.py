@@ -17,6 +17,7 @@ from effcc.data import mix
 from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build
 from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
+from effcc.train.schedule import Schedule, images_per_step, peak_lr
 
 # Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
 _LUMA = (0.299, 0.587, 0.114)
@@ -125,12 +126,13 @@ class CondConvModule(L.LightningModule):
     @property
     def effective_batch_size(self) -> int:
         """Images per optimiser step, over all devices and accumulated batches."""
-        return self.spec.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+        t = self.trainer
+        return images_per_step(self.spec, t.world_size, t.accumulate_grad_batches)
 
     @property
     def peak_lr(self) -> float:
-        """The recipe's rate, scaled to the effective batch (arXiv:1706.02677, section 2.1)."""
-        return self.spec.recipe.lr * self.effective_batch_size / self.spec.recipe.batch_size
+        """The recipe's rate for the effective batch."""
+        return peak_lr(self.spec.recipe, self.effective_batch_size)
 
     def configure_optimizers(self) -> Any:
         """The authors' RMSProp and schedule."""
@@ -142,12 +144,18 @@ class CondConvModule(L.LightningModule):
             momentum=recipe.momentum,
             eps=recipe.rmsprop_eps,
         )
-        _ = self.trainer.estimated_stepping_batches  # makes the trainer count its batches
-        per_epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        t = self.trainer
+        _ = t.estimated_stepping_batches  # makes the trainer count its batches
+        planned = Schedule.of(
+            self.spec,
+            devices=t.world_size,
+            accumulated=t.accumulate_grad_batches,
+            batches=int(t.num_training_batches),
+        )
         schedule = WarmupStaircase(
             optimizer,
-            warmup_steps=round(recipe.warmup_epochs * per_epoch),
-            decay_steps=recipe.decay_epochs * per_epoch,
+            warmup_steps=planned.warmup_steps,
+            decay_steps=planned.decay_steps,
             decay_rate=recipe.decay_rate,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

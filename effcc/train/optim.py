@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from effcc.catalog.spec import Recipe
+from effcc.train.schedule import staircase
 
 
 class RMSpropTF(Optimizer):
@@ -117,9 +118,7 @@ class WarmupStaircase(LRScheduler):
 
     def factor(self, step: int) -> float:
         """The share of the peak rate at `step`."""
-        if step < self.warmup_steps:
-            return step / self.warmup_steps
-        return self.decay_rate ** (step // self.decay_steps)
+        return staircase(step, self.warmup_steps, self.decay_steps, self.decay_rate)
 
     def get_lr(self) -> list[float | Tensor]:
         """The rate of each parameter group at the current step."""

@@ -29,6 +29,7 @@ from effcc.train import process, provenance, trainer
 from effcc.train.callbacks import Curve, Keeper
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
+from effcc.train.meter import Meter
 from effcc.train.module import CondConvModule
 from effcc.train.progress import RunProgress
 
@@ -106,7 +107,8 @@ def fit(
     run = _Run.begin(spec, source, home, "fit", command)
     averaging = [Ema(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
     curve = Curve()
-    callbacks = [*averaging, RunProgress(console), curve, Keeper(run.folder)]
+    # The meter after what takes time at a batch's end, which is not waiting for data.
+    callbacks = [*averaging, RunProgress(console), curve, Meter(), Keeper(run.folder)]
     started = time.monotonic()
     try:
         t = trainer.build(arguments, callbacks, run.folder)

@@ -16,6 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from effcc.catalog import imports
 from effcc.catalog.errors import UsageError
+from effcc.train import loggers
 
 
 class BadTrainer(UsageError):
@@ -30,9 +31,10 @@ def build(
     Args:
         arguments: of `lightning.Trainer`; classes as `class_path` and `init_args`.
         callbacks: ours.
-        folder: where logs go; None for a trainer that leaves nothing behind.
+        folder: where logs go (see `loggers`); None for a trainer that leaves nothing behind.
 
     Raises:
+        UserError: what a logger writes with is not installed.
         BadTrainer: an argument is of the wrong type, or names a class that is not allowed.
     """
     for key, text in imports.forbidden(arguments):
@@ -40,24 +42,21 @@ def build(
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(L.Trainer, "trainer", instantiate=False)
     defaults: dict[str, Any] = {"enable_model_summary": False, "use_distributed_sampler": False}
+    given = copy.deepcopy(dict(arguments))  # the parser works its classes into what it is given
     if folder is None:
-        defaults |= {"logger": False, "enable_checkpointing": False}
+        defaults |= {"enable_checkpointing": False}
     else:
-        defaults |= {
-            "default_root_dir": str(folder),
-            "logger": {
-                "class_path": "lightning.pytorch.loggers.CSVLogger",
-                "init_args": {"save_dir": str(folder), "name": "", "version": ""},
-            },
-        }
+        defaults |= {"default_root_dir": str(folder)}
+    given["logger"] = loggers.described(given.get("logger"), folder)
     try:
-        # A copy: the parser works its classes into what it is given.
-        parsed = parser.parse_object({"trainer": defaults | copy.deepcopy(dict(arguments))})
+        parsed = parser.parse_object({"trainer": defaults | given})
         chosen: Any = parser.instantiate(parsed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise BadTrainer(_first_line(error)) from None
     options = vars(chosen.trainer)
     own = options.pop("callbacks") or []
+    if folder is None:
+        options["logger"] = False
     # The parser may make 1.0 of a 1, and one batch (limit_train_batches: 1) would be all of them.
     options |= {key: value for key, value in arguments.items() if type(value) is int}
     quiet()
@@ -78,6 +77,7 @@ def quiet() -> None:
         ".*does not have many workers.*",  # embedded digits need none, folders get one per core
         ".*The number of training batches .* is smaller than the logging.*",  # ours are per epoch
         ".*Checkpoint directory .* exists and is not empty.*",  # the run's own log is already there
+        ".*Experiment logs directory .* exists and is not empty.*",  # another logger's files
         ".*The dirpath has changed from.*",  # a continued run has a folder of its own
         ".*GPU available but not used.*",  # somebody typed --trainer.accelerator cpu
         ".*Grad strides do not match bucket view.*",  # of 1x1 kernels, whose layouts are one

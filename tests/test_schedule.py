@@ -1,0 +1,40 @@
+"""A recipe in steps: for the trainer that runs it and for the plan that foresees it."""
+
+import pytest
+
+import effcc
+from effcc.train.schedule import Schedule, staircase
+
+
+def of(*, devices=1, accumulated=1, batches=100, **settings):
+    changes = {name.replace("__", "."): value for name, value in settings.items()}
+    spec = effcc.load("cc_b0_4e", settings=changes)
+    return Schedule.of(spec, devices=devices, accumulated=accumulated, batches=batches)
+
+
+def test_the_rate_is_the_recipes_at_the_recipes_batch_and_in_proportion_at_others():
+    recipe = effcc.load("cc_b0_4e").recipe
+    assert of().peak_lr == recipe.lr
+    many = of(devices=8, accumulated=2, data__batch_size=16)
+    assert many.images_per_step == 256
+    assert many.peak_lr == pytest.approx(recipe.lr * 256 / recipe.batch_size)
+
+
+def test_what_is_left_at_the_end_of_an_epoch_is_a_step():
+    # As Lightning does: the last batches of an epoch step, however few have accumulated.
+    assert of(batches=10, accumulated=4).steps_per_epoch == 3
+    assert of(batches=10, accumulated=4).warmup_steps == 15
+
+
+def test_the_rate_rises_in_a_line_and_falls_in_stairs_counted_from_the_start():
+    made = of(recipe__lr=1.0, data__batch_size=1, recipe__batch_size=1, batches=100)
+    assert (made.warmup_steps, made.decay_steps) == (500, 240)
+    assert made.lr(0) == 0
+    assert made.lr(250) == pytest.approx(0.5)
+    assert made.lr(499) == pytest.approx(499 / 500)
+    assert made.lr(500) == made.lr(719) == pytest.approx(0.97**2)  # two stairs passed on the way
+    assert made.lr(720) == pytest.approx(0.97**3)
+
+
+def test_without_warm_up_the_first_step_has_the_peak():
+    assert staircase(0, 0, 10.0, 0.5) == 1
