@@ -25,6 +25,7 @@ from effcc.train import process
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from effcc.data.sources import Source
     from effcc.nn.weights import Checkpoint
 
 # What fit, validate and test use when nothing names any data.
@@ -73,6 +74,8 @@ def fit(args: argparse.Namespace) -> int:
     spec, source = run.prepare(spec)
     # All of them before the first step: a split that is missing must not wait for the last.
     train, val, test = (source.split(name) for name in ("train", "val", "test"))
+    if args.plan:
+        return _plan(spec, source, console)
     console.print(
         f"{source.title}: {len(source.classes):,} classes; {len(train):,} images to train on, "
         f"{len(val):,} to validate, {len(test):,} to test",
@@ -294,6 +297,17 @@ def shards(args: argparse.Namespace) -> int:
         split = packed.splits[name]
         print(f"{name:<6}{split.images:>10,} images in {len(split.shards):,} shards")
     print(f"train on them: --data.source shards --data.root {shlex.quote(str(out))}")
+    return 0
+
+
+def _plan(spec: Spec, source: Source, console: Console) -> int:
+    """Print what a fit would be; nothing is trained or written."""
+    from effcc import outlook
+    from effcc.train import plan, process
+
+    if process.is_first():  # of several, one is enough to measure
+        console.print("a plan, not a run: measuring for some seconds ...\n", highlight=False)
+        console.print(outlook.text(plan.of(spec, source)), highlight=False, markup=False)
     return 0
 
 

@@ -50,6 +50,13 @@ def _of_a_run(sub: argparse.ArgumentParser) -> None:
     sub.epilog = settings_help()
 
 
+def _of_fit(sub: argparse.ArgumentParser) -> None:
+    _of_a_run(sub)
+    sub.add_argument(
+        "--plan", action="store_true", help="say what it would take, train nothing and stop"
+    )
+
+
 def _of_predict(sub: argparse.ArgumentParser) -> None:
     _of_a_run(sub)
     sub.add_argument("images", nargs="*", metavar="IMAGE", help="image files or folders")
@@ -105,7 +112,7 @@ def _of_docs(sub: argparse.ArgumentParser) -> None:
 
 
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "fit": _of_a_run,
+    "fit": _of_fit,
     "validate": _of_a_run,
     "test": _of_a_run,
     "predict": _of_predict,

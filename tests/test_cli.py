@@ -108,7 +108,9 @@ USAGE = [
         ("fit", *PICO, "--trainer.max_epochs", "banana"),
         "banana is not a value that lightning.Trainer",
     ),
+    (("fit", *PICO, "--plan", "--trainer.devices", "few"), "trainer.devices: few is not a value"),
     (("fit", *PICO, "--ckpt_path", "last"), "run effcc fit first"),
+    (("test", *PICO, "--plan"), "'--plan' is not an option"),
     (("test", *PICO), "name weights with --ckpt_path"),
     (("show", "cc_b0_4"), "did you mean 'cc_b0_4e'?"),
     (("new", "Bad-Name", "--from", "cc_b0_4e"), "no name for a variant"),
@@ -133,6 +135,10 @@ INPUT = [
         "nope.yaml: no such file; there are: registry/cc_b0_4e.yaml",
     ),
     (("fit", *PICO, "--data.source", "folder", "--data.root", "/nowhere"), "no folder /nowhere"),
+    (
+        ("fit", *PICO, "--plan", "--data.source", "folder", "--data.root", "/nowhere"),
+        "no folder /nowhere",
+    ),
     (("fit", *PICO, "--network.num_classes", "7"), "handwritten digits has 10 classes"),
     (("fit", *PICO, "--data.batch_size", "5000"), "set --data.batch_size"),
     (("test", *PICO, "--ckpt_path", "none.ckpt"), "none.ckpt: no such checkpoint"),
@@ -185,6 +191,18 @@ def test_outside_a_project_the_command_says_so(effcc, monkeypatch, tmp_path_fact
     code, _, err = effcc("list")
     assert code == 2
     assert "run effcc inside a project" in err
+
+
+def test_a_plan_trains_nothing_and_writes_nothing(effcc, project):
+    def files():
+        return {p: p.stat().st_mtime_ns for p in project.root.rglob("*")}
+
+    before = files()
+    code, out, err = effcc("fit", *PICO, "--plan", "--network.depth", "0.5")
+    assert (code, err) == (0, "")
+    assert "380 in 20 epochs" in out
+    assert "an epoch" in out
+    assert files() == before
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Lightning's hints to people at a terminal

@@ -85,6 +85,7 @@ def test_what_leaves_nothing_behind_opens_no_logger(installed):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those packages' own, of their own dependencies
 @pytest.mark.skipif(not find_spec("wandb"), reason="effcc[wandb] is not installed")
 def test_wandb_is_written_to(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -96,6 +97,7 @@ def test_wandb_is_written_to(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those packages' own, of their own dependencies
 @pytest.mark.skipif(not find_spec("mlflow"), reason="effcc[mlflow] is not installed")
 def test_mlflow_is_written_to(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

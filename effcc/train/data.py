@@ -27,6 +27,14 @@ class ImageData(L.LightningDataModule):
         self._seen = 0
         self._met: dict[tuple[str, str], Unreadable] = {}
 
+    @property
+    def workers(self) -> int:
+        """Processes that load for a device; 0 when its own process does."""
+        workers = self.spec.data.workers
+        if workers is None:
+            workers = 0 if self.source.name == "digits" else min(os.cpu_count() or 1, 16)
+        return workers
+
     def state_dict(self) -> dict[str, int]:
         """How many images of its share of the epoch a rank has trained on."""
         loop = self.trainer.fit_loop if self.trainer else None
@@ -45,11 +53,7 @@ class ImageData(L.LightningDataModule):
         """Shuffled, augmented batches; the last, smaller one is left out."""
         spec, split = self.spec, self.source.split("train")
         ranks = self.trainer.world_size if self.trainer else 1
-        if len(split) // ranks < spec.batch_size:
-            raise MissingData(
-                f"a batch of {spec.batch_size} on each of {ranks} device(s) is more than the "
-                f"{len(split)} training images; set --data.batch_size"
-            )
+        batches(len(split), spec.batch_size, ranks)
         rank = self.trainer.global_rank if self.trainer else 0
         images = Training(
             split, spec.preprocessing, spec.recipe, spec.data, spec.seed, self._unreadable(split)
@@ -84,14 +88,26 @@ class ImageData(L.LightningDataModule):
         return self._met[images]
 
     def _loader(self, images: Dataset[Batch], **how: object) -> DataLoader[Batch]:
-        workers = self.spec.data.workers
-        if workers is None:
-            workers = 0 if self.source.name == "digits" else min(os.cpu_count() or 1, 16)
         return DataLoader(
             images,
             batch_size=self.spec.batch_size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             **how,  # type: ignore[arg-type]  # sampler and drop_last
         )
+
+
+def batches(images: int, batch_size: int, devices: int) -> int:
+    """Whole batches that each device trains on in an epoch.
+
+    Raises:
+        MissingData: there is not one for each.
+    """
+    share = images // devices
+    if share < batch_size:
+        raise MissingData(
+            f"a batch of {batch_size} on each of {devices} device(s) is more than the "
+            f"{images} training images; set --data.batch_size"
+        )
+    return share // batch_size
