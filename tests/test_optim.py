@@ -154,7 +154,7 @@ def test_resuming_restores_the_step_alone():
     for _ in range(5):
         old.optimizer.step()
         old.step()
-    assert old.state_dict() == {"last_epoch": 5}
+    assert old.state_dict() == {"last_epoch": 5, "steps_per_epoch": 1}
     new.load_state_dict(old.state_dict())
     assert new.last_epoch == 5
     assert new.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 0.97**2)

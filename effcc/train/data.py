@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Spec
 from effcc.data.decode import MissingData
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training
@@ -25,23 +26,34 @@ class ImageData(L.LightningDataModule):
         self._seen = 0
 
     def state_dict(self) -> dict[str, int]:
-        """How many images of its share of the epoch a rank has trained on."""
+        """How many images of the epoch all ranks have trained on, and how many at a time."""
         loop = self.trainer.fit_loop if self.trainer else None
         epoch: Any = loop.epoch_progress.current if loop else None
         if loop is None or epoch is None or epoch.started == epoch.processed:
-            return {"seen": 0}
-        return {"seen": loop.epoch_loop.batch_progress.current.completed * self.spec.batch_size}
+            return {"seen": 0, "at_a_time": self._at_a_time}
+        batches = loop.epoch_loop.batch_progress.current.completed
+        return {"seen": batches * self._at_a_time, "at_a_time": self._at_a_time}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the images that were seen; the loader may exist already."""
-        self._seen = state_dict["seen"]
+        """Go on after the images that were seen; the loader may exist already.
+
+        Raises:
+            UsageError: the epoch was begun in batches of another size over all devices.
+        """
+        now, then = self._at_a_time, state_dict.get("at_a_time", self._at_a_time)
+        if state_dict["seen"] and then != now:
+            raise UsageError(
+                f"the checkpoint stands within an epoch of {then} images at a time over all "
+                f"devices, but this run takes {now}; set --data.batch_size to make them equal"
+            )
+        self._seen = state_dict["seen"] // self._ranks
         if self._shuffle:
             self._shuffle.skip = self._seen
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches; the last, smaller one is left out."""
         spec, split = self.spec, self.source.split("train")
-        ranks = self.trainer.world_size if self.trainer else 1
+        ranks = self._ranks
         if len(split) // ranks < spec.batch_size:
             raise MissingData(
                 f"a batch of {spec.batch_size} on each of {ranks} device(s) is more than the "
@@ -64,11 +76,20 @@ class ImageData(L.LightningDataModule):
     def _evaluation(self, name: str) -> DataLoader[Batch]:
         split = self.source.split(name)
         # Every rank its own images, none twice: padding to equal shares would count some double.
-        rank, ranks = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
-        positions = range(rank, len(split), ranks)
+        rank = self.trainer.global_rank if self.trainer else 0
+        positions = range(rank, len(split), self._ranks)
+        if not positions:  # more ranks than images; this one keeps in step with a batch of none
+            nothing: Any = [_no_images(self.spec.preprocessing.image_size)]
+            return DataLoader(nothing, batch_size=None)
         return self._loader(Evaluation(split, positions, self.spec.preprocessing, self.spec.data))
+
+    @property
+    def _ranks(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    @property
+    def _at_a_time(self) -> int:
+        return self.spec.batch_size * self._ranks
 
     def _loader(self, images: Dataset[Batch], **how: object) -> DataLoader[Batch]:
         workers = self.spec.data.workers
@@ -82,3 +103,9 @@ class ImageData(L.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **how,  # type: ignore[arg-type]  # sampler and drop_last
         )
+
+
+def _no_images(size: int) -> Batch:
+    labels = torch.zeros(0, dtype=torch.int64)
+    images = torch.zeros(0, 3, size, size, dtype=torch.uint8)
+    return Batch(images, labels, labels, labels.bool())

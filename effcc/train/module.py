@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
@@ -16,6 +17,7 @@ from effcc.catalog.spec import Spec
 from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build
 from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
+from effcc.train.sharding import FullySharded, shard
 
 # Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
 _LUMA = (0.299, 0.587, 0.114)
@@ -57,6 +59,11 @@ class CondConvModule(L.LightningModule):
         )
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
 
+    def configure_model(self) -> None:
+        """Split the weights between processes, where the strategy is to."""
+        if isinstance(self.trainer.strategy, FullySharded):
+            shard(self.model, self.trainer.strategy.device_mesh["data_parallel"])
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, classes) of images (batch, 3, size, size), as a `Batch` has them."""
         return self.model(self.normalise(images))
@@ -68,6 +75,15 @@ class CondConvModule(L.LightningModule):
             x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         x = x.sub_(self.mean).div_(self.std)
         return x.contiguous(memory_format=torch.channels_last)
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate one network: each rank has batch-norm statistics of its own images until now.
+
+        The first rank's are taken, as in checkpoints, and as the authors' training keeps them.
+        """
+        if self.trainer.world_size > 1:
+            for buffer in self.model.buffers():
+                dist.broadcast(buffer, 0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw dropout from (seed, epoch, batch, rank), so that a continued run draws the same."""
@@ -99,11 +115,12 @@ class CondConvModule(L.LightningModule):
     def _evaluate(self, batch: Batch, metrics: MetricCollection, prefix: str) -> None:
         readable = ~batch.unreadable
         images, labels = batch.images[readable], batch.labels[readable]
-        logits = self(images)
+        # A rank without readable images still takes part in the sums over ranks.
+        classes = self.spec.network.num_classes
+        logits = self(images) if len(labels) else self.mean.new_empty(0, classes)
         metrics.update(logits, labels)
-        self.log(
-            f"{prefix}loss", F.cross_entropy(logits, labels), batch_size=len(labels), sync_dist=True
-        )
+        loss = F.cross_entropy(logits, labels, reduction="sum") / max(1, len(labels))
+        self.log(f"{prefix}loss", loss, batch_size=len(labels), sync_dist=True)
         self.log(
             f"{prefix}n",
             float(len(labels)),
@@ -140,6 +157,7 @@ class CondConvModule(L.LightningModule):
             warmup_steps=round(recipe.warmup_epochs * per_epoch),
             decay_steps=recipe.decay_epochs * per_epoch,
             decay_rate=recipe.decay_rate,
+            steps_per_epoch=per_epoch,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

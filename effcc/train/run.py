@@ -24,12 +24,15 @@ from effcc.data.loader import Unlabelled
 from effcc.data.sources import SOURCES, Source
 from effcc.nn import weights
 from effcc.nn.weights import Checkpoint
-from effcc.train import process, provenance, trainer
+from effcc.train import process, provenance, ranks, trainer
 from effcc.train.callbacks import Curve, Keeper
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
 from effcc.train.module import CondConvModule
+from effcc.train.process import LostProcess
 from effcc.train.progress import RunProgress
+from effcc.train.ranks import Alone
+from effcc.train.sharding import ShardedEma
 
 
 class Interrupted(UserError):
@@ -86,9 +89,11 @@ def fit(
 
     Raises:
         Interrupted: Ctrl-C; the last checkpoint is kept.
+        LostProcess: another process of the run ended; the last checkpoint is kept.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
     """
     process.keep_memory()
+    process.follow_first()
     L.seed_everything(spec.seed, workers=True, verbose=False)
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     saved = weights.read(checkpoint) if checkpoint else None
@@ -96,27 +101,32 @@ def fit(
         raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
         weights.load(module.model, spec.network, saved)
-    arguments = {"max_epochs": spec.recipe.epochs} | dict(spec.trainer)
+    arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and saved.epochs >= (arguments["max_epochs"] or math.inf):
         raise UsageError(
             f"{saved.path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
         )
     run = _Run.begin(spec, source, home, "fit", command)
-    averaging = [Ema(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
+    average = ShardedEma if arguments.get("strategy") == "fsdp" else Ema
+    averaging = [average(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
     curve = Curve()
-    callbacks = [*averaging, RunProgress(console), curve, Keeper(run.folder)]
+    callbacks = [Alone(), *averaging, RunProgress(console), curve, Keeper(run.folder)]
     started = time.monotonic()
     try:
         t = trainer.build(arguments, callbacks, run.folder)
-        t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        with ranks.together(t):
+            t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except BaseException as error:
         kept = run.checkpoint.exists()
-        if not kept:  # leave no empty run behind
+        if not kept and process.is_first():  # leave no empty run behind
             shutil.rmtree(run.folder, ignore_errors=True)
+        how = f"go on with --ckpt_path {home.shown(run.checkpoint)}" if kept else "nothing was kept"
+        where = f"in epoch {module.current_epoch + 1}" + (f"; {how}" if process.is_first() else "")
+        if isinstance(error, LostProcess):
+            raise LostProcess(f"{error} {where}") from None
         if not isinstance(error, SystemExit):  # which is how Lightning ends on Ctrl-C
             raise
-        how = f"go on with --ckpt_path {home.shown(run.checkpoint)}" if kept else "nothing was kept"
-        raise Interrupted(f"stopped in epoch {module.current_epoch + 1}; {how}") from None
+        raise Interrupted(f"stopped {where}") from None
     seconds = time.monotonic() - started
     measured = _measure(module, data, arguments)
     steps = t.global_step - (saved.steps if saved else 0)  # as many as took these seconds
@@ -137,18 +147,19 @@ def evaluate(
         MissingData, BadCheckpoint, BadTrainer: what it needs is not right.
     """
     process.keep_memory()
+    process.follow_first()
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
-    measured = _measure(module, data, dict(spec.trainer), split)
+    measured = _measure(module, data, ranks.launched(spec.trainer), split)
     return run.record(measured, checkpoint.path, time.monotonic() - started)
 
 
 def predict(
     spec: Spec, checkpoint: Checkpoint, images: list[Path], top: int = 5
 ) -> list[Prediction]:
-    """The most probable classes of image files.
+    """The most probable classes of image files, by one device.
 
     Raises:
         BadImage: a file cannot be decoded.
@@ -161,7 +172,8 @@ def predict(
     weights.load(module.model, spec.network, checkpoint)
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
     loader = DataLoader(Unlabelled(images, spec.preprocessing), batch_size=min(32, len(images)))
-    t = trainer.build(dict(spec.trainer) | {"enable_progress_bar": False}, [], None)
+    one = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
+    t = trainer.build(dict(spec.trainer) | one, [], None)
     predictions = []
     for batch in t.predict(module, loader) or []:
         for row in batch:  # type: ignore[union-attr]  # one loader: a list of tensors
@@ -273,7 +285,8 @@ def _measure(
 ) -> _Measured:
     t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
     look = t.validate if split == "val" else t.test
-    values = look(module, data, verbose=False)[0]
+    with ranks.together(t):
+        values = look(module, data, verbose=False)[0]
     n = round(values[f"{split}_n"])
     metrics = {"loss": Metric(values[f"{split}_loss"])}
     for name in ("top1", "top5"):
