@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Spec
@@ -63,7 +64,9 @@ class ImageData(L.LightningDataModule):
         images = Training(split, spec.preprocessing, spec.recipe, spec.data, spec.seed)
         self._shuffle = Shuffle(split, spec.seed, rank, ranks)
         self._shuffle.skip = self._seen
-        return self._loader(images, sampler=self._shuffle, drop_last=True)
+        return self._loader(
+            images, batch_size=spec.batch_size, sampler=self._shuffle, drop_last=True
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation images, in order."""
@@ -74,14 +77,16 @@ class ImageData(L.LightningDataModule):
         return self._evaluation("test")
 
     def _evaluation(self, name: str) -> DataLoader[Batch]:
-        split = self.source.split(name)
         # Every rank its own images, none twice: padding to equal shares would count some double.
+        # All have as many batches, so that they keep in step; the last may be empty.
+        split, how, size = self.source.split(name), self.spec.preprocessing, self.spec.batch_size
         rank = self.trainer.global_rank if self.trainer else 0
-        positions = range(rank, len(split), self._ranks)
-        if not positions:  # more ranks than images; this one keeps in step with a batch of none
-            nothing: Any = [_no_images(self.spec.preprocessing.image_size)]
-            return DataLoader(nothing, batch_size=None)
-        return self._loader(Evaluation(split, positions, self.spec.preprocessing, self.spec.data))
+        mine = range(rank, len(split), self._ranks)
+        most = -(-len(split) // self._ranks)
+        batches = [range(len(mine))[start : start + size] for start in range(0, most, size)]
+        images = Evaluation(split, mine, how, self.spec.data)
+        collate = partial(_collate, how.image_size)
+        return self._loader(images, batch_sampler=batches, collate_fn=collate)
 
     @property
     def _ranks(self) -> int:
@@ -97,15 +102,16 @@ class ImageData(L.LightningDataModule):
             workers = 0 if self.source.name == "digits" else min(os.cpu_count() or 1, 16)
         return DataLoader(
             images,
-            batch_size=self.spec.batch_size,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            **how,  # type: ignore[arg-type]  # sampler and drop_last
+            **how,  # type: ignore[arg-type]  # which images, in which batches
         )
 
 
-def _no_images(size: int) -> Batch:
+def _collate(size: int, samples: list[Batch]) -> Batch:
+    if samples:
+        return default_collate(samples)
     labels = torch.zeros(0, dtype=torch.int64)
     images = torch.zeros(0, 3, size, size, dtype=torch.uint8)
     return Batch(images, labels, labels, labels.bool())

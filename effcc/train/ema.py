@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel
 
+from effcc.catalog.errors import UsageError
+
 
 class Ema(WeightAveraging):
     """Exponential moving average of weights and batch-norm statistics.
@@ -35,6 +37,21 @@ class Ema(WeightAveraging):
         if stage == "fit":
             device = pl_module.device
             self._average_model = AveragedModel(pl_module, device=device, use_buffers=True)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give the averages the precision that the strategy has given the weights by now.
+
+        Raises:
+            UsageError: it is half, in which a small share of a value is nothing.
+        """
+        assert self._average_model is not None
+        dtype = next(pl_module.parameters()).dtype
+        if dtype in (torch.float16, torch.bfloat16):
+            raise UsageError(
+                "trainer.precision: half has too few digits for averaged weights; say bf16-mixed, "
+                "or --recipe.ema_decay 0"
+            )
+        self._average_model.to(dtype)
 
     def on_train_batch_end(
         self,

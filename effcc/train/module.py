@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from effcc.catalog.spec import Spec
@@ -21,6 +21,8 @@ from effcc.train.sharding import FullySharded, shard
 
 # Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
 _LUMA = (0.299, 0.587, 0.114)
+# The label of a place that does not count.
+_NO_LABEL = -1
 
 
 class CondConvModule(L.LightningModule):
@@ -52,12 +54,19 @@ class CondConvModule(L.LightningModule):
         accuracies = MetricCollection(
             {
                 name: MulticlassAccuracy(
-                    spec.network.num_classes, top_k=k, average="micro", validate_args=False
+                    spec.network.num_classes,
+                    top_k=k,
+                    average="micro",
+                    ignore_index=_NO_LABEL,
+                    validate_args=False,
                 )
                 for name, k in top.items()
             }
         )
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
+        # Lightning's own means over ranks are rough: it halves the odd number of images of two.
+        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        self.val_n, self.test_n = SumMetric(), SumMetric()
 
     def configure_model(self) -> None:
         """Split the weights between processes, where the strategy is to."""
@@ -102,33 +111,33 @@ class CondConvModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss without smoothing, and accuracies."""
-        self._evaluate(batch, self.val_metrics, "val_")
+        self._evaluate(batch, self.val_metrics, self.val_loss, self.val_n)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss without smoothing, and accuracies."""
-        self._evaluate(batch, self.test_metrics, "test_")
+        self._evaluate(batch, self.test_metrics, self.test_loss, self.test_n)
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Probabilities (batch, classes)."""
         return self(batch).softmax(1)
 
-    def _evaluate(self, batch: Batch, metrics: MetricCollection, prefix: str) -> None:
+    def _evaluate(
+        self, batch: Batch, accuracies: MetricCollection, loss: MeanMetric, count: SumMetric
+    ) -> None:
         readable = ~batch.unreadable
         images, labels = batch.images[readable], batch.labels[readable]
-        # A rank without readable images still takes part in the sums over ranks.
-        classes = self.spec.network.num_classes
-        logits = self(images) if len(labels) else self.mean.new_empty(0, classes)
-        metrics.update(logits, labels)
-        loss = F.cross_entropy(logits, labels, reduction="sum") / max(1, len(labels))
-        self.log(f"{prefix}loss", loss, batch_size=len(labels), sync_dist=True)
-        self.log(
-            f"{prefix}n",
-            float(len(labels)),
-            reduce_fx="sum",
-            batch_size=len(labels),
-            sync_dist=True,
-        )
-        self.log_dict(dict(metrics.items()), batch_size=len(labels))  # type: ignore[arg-type]
+        n = len(labels)
+        if not n:  # none is readable, or the rank has no more; it still takes its part
+            images = images.new_zeros(1, *images.shape[1:])
+            labels = labels.new_full((1,), _NO_LABEL)
+        logits = self(images)
+        sum_of_losses = F.cross_entropy(logits, labels, ignore_index=_NO_LABEL, reduction="sum")
+        accuracies.update(logits, labels)
+        loss.update(sum_of_losses / max(1, n), n)
+        count.update(n)
+        self.log(f"{accuracies.prefix}loss", loss, batch_size=n)
+        self.log(f"{accuracies.prefix}n", count, batch_size=n)
+        self.log_dict(dict(accuracies.items()), batch_size=n)  # type: ignore[arg-type]
 
     @property
     def effective_batch_size(self) -> int:

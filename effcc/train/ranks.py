@@ -5,6 +5,7 @@ The processes are torch.distributed's ranks. Lightning starts them itself, or to
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 from collections.abc import Generator, Mapping
@@ -21,6 +22,8 @@ from effcc.catalog.errors import UsageError, UserError
 from effcc.nn import batchnorm
 from effcc.train.process import LostProcess
 from effcc.train.sharding import FullySharded
+
+LEAVE_SECONDS = 30
 
 
 def launched(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,9 +63,9 @@ def together(trainer: L.Trainer) -> Generator[None]:
     """
     try:
         yield
-    except UserError:
+    except (UserError, SystemExit):  # the second is how Lightning ends when it is told to
         if trainer.strategy.launcher:
-            trainer.strategy.launcher.kill(signal.SIGKILL)  # they wait whether we say the same
+            trainer.strategy.launcher.kill(signal.SIGKILL)  # they have nothing to add
         raise
     except RuntimeError as error:
         if not lost(error):
@@ -80,16 +83,20 @@ def lost(error: BaseException) -> bool:
 class Alone(L.Callback):
     """After an error a process waits for no other: the others may be gone, or at another place.
 
-    It stands before the callbacks that write checkpoints. Weights that are replicated are still
-    written then. Those that are sharded cannot be: each process has a part.
+    It stands before the callbacks that write checkpoints, so that they neither ask nor tell anyone.
+    Weights that are replicated are still written then. Those that are sharded cannot be: each
+    process has a part.
     """
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Turn what would wait into nothing."""
-        if trainer.world_size > 1:
-            trainer.strategy.barrier = _nothing
+        """Leave the group, which tells the others."""
+        if trainer.world_size > 1 and dist.is_initialized():
+            # Leaving may wait for a sum under way, and nothing in Python could end that.
+            faulthandler.dump_traceback_later(LEAVE_SECONDS, exit=True)
+            dist.destroy_process_group()
+            faulthandler.cancel_dump_traceback_later()
             if isinstance(trainer.strategy, FullySharded):
                 trainer.save_checkpoint = _nothing
 
@@ -107,4 +114,4 @@ class SyncedNorms(TorchSyncBatchNorm):
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """Takes the place of what would wait."""
+    """Takes the place of what needs all processes."""

@@ -126,6 +126,8 @@ def fit(
             raise LostProcess(f"{error} {where}") from None
         if not isinstance(error, SystemExit):  # which is how Lightning ends on Ctrl-C
             raise
+        if not process.is_first():  # which says it for all
+            raise SystemExit(Interrupted.exit_code) from None
         raise Interrupted(f"stopped {where}") from None
     seconds = time.monotonic() - started
     measured = _measure(module, data, arguments)
