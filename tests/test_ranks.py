@@ -449,9 +449,9 @@ def test_killing_one_process_ends_all_with_a_message(how, victim, tmp_path):
         code, _, err = finish(process)
         assert all_gone(process.pid)
     if victim == 1:  # the first process lives to say it, and keeps what there is
-        (said,) = re.findall(
-            r"^another process of the run ended in epoch \d+; go on .*$", err, re.M
-        )
+        found = re.findall(r"^another process of the run ended in epoch \d+; go on .*$", err, re.M)
+        assert len(found) == 1, err
+        (said,) = found
         assert (home / said.rpartition(" ")[2]).is_file()
         assert code == (1 if launcher else 4)
     else:
@@ -589,7 +589,9 @@ def test_two_machines_train_as_one_process(two_machines, single, tmp_path):
         machines.append(start(home, "fit", exact, launcher=launcher, GLOO_SOCKET_IFNAME=end))
     first, second = [finish(machine, 120) for machine in machines]
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
-    assert second[1:] == ("", "")
+    assert second[1] == ""
+    for line in (first[2] + second[2]).splitlines():
+        assert "hostname of the client socket" in line  # torch: these machines have no names
     (two,), (one,) = records(home), records(single)
     assert two["device"]["count"] == 2
     assert losses(home, two) == pytest.approx(losses(single, one), rel=1e-6)

@@ -16,6 +16,7 @@ import lightning as L
 import torch.distributed as dist
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import nn
 
 from effcc.catalog.errors import UsageError, UserError
@@ -92,6 +93,11 @@ class Alone(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Leave the group, which tells the others."""
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            # Lightning watches this list, and on a dead child kills its own process at once.
+            launcher.procs, watched = [*launcher.procs], launcher.procs
+            watched.clear()
         if trainer.world_size > 1 and dist.is_initialized():
             # Leaving may wait for a sum under way, and nothing in Python could end that.
             faulthandler.dump_traceback_later(LEAVE_SECONDS, exit=True)

@@ -83,6 +83,8 @@ def quiet() -> None:
     """Keep Lightning's hints off the terminal where they are no news to the person at it."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    # Which kills this process when another one is gone: it should say so.
+    logging.getLogger("lightning.fabric.strategies.launchers").setLevel(logging.INFO)
     for hint in (
         ".*your dataloader is not resumable.*",  # ours skips what was seen
         ".*does not have many workers.*",  # embedded digits need none, folders get one per core
