@@ -31,7 +31,10 @@ DEFAULT_SOURCE = "digits"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 a check failed, 2 usage, 3 bad input, 130 stopped."""
+    """Run a command; returns its exit code.
+
+    0 done, 1 a check failed, 2 usage, 3 bad input, 4 another process of the run ended, 130 stopped.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = options.parser(VERBS)
     args, rest = parser.parse_known_args(arguments)

@@ -44,14 +44,14 @@ CONFIG = ["--config", "registry/cc_pico_4e.yaml"]
 
 
 def flags(settings):
-    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return [f"--{name}={value}" for name, value in settings.items()]
 
 
-def start(home, verb, settings, *, launcher=(), **environment):
+def start(home, verb, settings, *, launcher=(), more=(), **environment):
     """A command in a project of its own, in a process group of its own."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "SLURM_"))}
     return subprocess.Popen(
-        [*(launcher or [sys.executable]), "-m", "effcc", verb, *CONFIG, *flags(settings)],
+        [*(launcher or [sys.executable]), "-m", "effcc", verb, *CONFIG, *flags(settings), *more],
         cwd=home,
         env=clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE,
@@ -342,6 +342,18 @@ def test_torchrun_starts_them_too(double, tmp_path):
     assert out.count("images to train on") == 1
     (here,), (there,) = records(home), records(double[0])
     assert losses(home, here) == losses(double[0], there)
+
+
+@pytest.mark.slow
+def test_one_of_them_predicts(double, tmp_path):
+    home = double[0]
+    Image.new("RGB", (20, 20)).save(tmp_path / "one.png")
+    words = TINY | {"ckpt_path": records(home)[0]["checkpoint"]["path"]}
+    for launcher in ((), TORCHRUN):  # the checkpoint asks for two devices
+        process = start(home, "predict", words, launcher=launcher, more=[str(tmp_path)])
+        code, out, err = finish(process)
+        assert (code, err) == (0, "")
+        assert out.count("one.png") == 1
 
 
 @pytest.mark.slow

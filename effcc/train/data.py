@@ -96,10 +96,19 @@ class ImageData(L.LightningDataModule):
     def _at_a_time(self) -> int:
         return self.spec.batch_size * self._ranks
 
+    @property
+    def _cores(self) -> int:
+        """This rank's, of those that the devices of a machine share."""
+        devices = self.trainer.num_devices if isinstance(self.trainer, L.Trainer) else 1
+        cores = (os.cpu_count() or 1) // devices
+        if hasattr(os, "sched_getaffinity"):  # SLURM may have divided them
+            cores = min(cores, len(os.sched_getaffinity(0)))
+        return cores
+
     def _loader(self, images: Dataset[Batch], **how: object) -> DataLoader[Batch]:
         workers = self.spec.data.workers
         if workers is None:
-            workers = 0 if self.source.name == "digits" else min(os.cpu_count() or 1, 16)
+            workers = 0 if self.source.name == "digits" else max(1, min(self._cores, 16))
         return DataLoader(
             images,
             num_workers=workers,

@@ -51,6 +51,7 @@ class ShardedEma(Ema):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start from the initial weights."""
         self._average_model = _Shards(pl_module)  # type: ignore[assignment]  # what `Ema` uses of one
+        super().on_fit_start(trainer, pl_module)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
