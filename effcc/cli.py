@@ -33,7 +33,10 @@ DEFAULT_SOURCE = "digits"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 a check failed, 2 usage, 3 bad input, 130 stopped."""
+    """Run a command; returns its exit code.
+
+    0 done, 1 a check failed, 2 usage, 3 bad input, 4 another process of the run ended, 130 stopped.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = options.parser(VERBS)
     args, rest = parser.parse_known_args(arguments)
@@ -44,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.flags["seed"] = args.seed
         return args.run(args)
     except UserError as error:
-        print(error, file=sys.stderr)
+        from effcc.train import process
+
+        process.complain(error)
         return error.exit_code
     except BrokenPipeError:  # `effcc list | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,8 +112,10 @@ def predict(args: argparse.Namespace) -> int:
     if not args.images:
         raise UsageError("predict: name image files or folders after the options")
     from effcc.data import folder
-    from effcc.train import run
+    from effcc.train import process, run
 
+    if not process.is_first():  # one device predicts
+        return 0
     images = [found for name in args.images for found in folder.find_images(Path(name))]
     spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
     predictions = run.predict(spec, checkpoint, images, args.top)
@@ -368,7 +375,7 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
 
     path = Path(args.ckpt_path)
     if args.ckpt_path == "last":
-        from effcc.train import run
+        from effcc.train import process, run
 
         newest = run.newest_checkpoint(at, variant)
         if newest is None:
@@ -376,7 +383,8 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
                 f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
             )
         path = newest
-        print(f"checkpoint {at.shown(path)}", file=sys.stderr)
+        if process.is_first():
+            print(f"checkpoint {at.shown(path)}", file=sys.stderr)
     return weights.read(path)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from effcc.catalog.errors import UsageError
 from effcc.train import trainer
 from effcc.train.ema import Ema, tensors, update
 
@@ -153,3 +154,14 @@ def test_swapping_twice_gives_back_the_same_bits():
         assert found.equal(wanted)
     for found, wanted in zip(tensors(keeper._average_model.module), averages, strict=True):
         assert found.equal(wanted)
+
+
+def test_double_precision_is_averaged_in_double():
+    module, average = Normed(), Ema(0.9)
+    fit(module, average, max_epochs=1, precision="64-true")
+    assert {t.dtype for t in tensors(module) if t.is_floating_point()} == {torch.float64}
+
+
+def test_half_precision_is_refused():
+    with pytest.raises(UsageError, match="bf16-mixed"):
+        fit(Normed(), Ema(0.9), max_epochs=1, precision="bf16-true")

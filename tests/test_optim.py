@@ -154,13 +154,30 @@ def test_resuming_restores_the_step_alone():
     for _ in range(5):
         old.optimizer.step()
         old.step()
-    assert old.state_dict() == {"last_epoch": 5}
+    assert old.state_dict() == {"last_epoch": 5, "steps_per_epoch": 1}
     new.load_state_dict(old.state_dict())
     assert new.last_epoch == 5
     assert new.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 0.97**2)
     new.optimizer.step()
     new.step()
     assert new.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 0.97**3)
+
+
+def test_other_devices_go_on_at_the_same_part_of_an_epoch():
+    def of(devices):
+        parameters = [nn.Parameter(torch.zeros(1))]
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+        steps = 100 / devices
+        settings = {"warmup_steps": 0, "decay_steps": 2.4 * steps, "decay_rate": 0.97}
+        return WarmupStaircase(optimizer, **settings, steps_per_epoch=steps)
+
+    one, four = of(1), of(4)
+    one.load_state_dict({"last_epoch": 1200, "steps_per_epoch": 100})
+    four.load_state_dict(one.state_dict())
+    assert four.last_epoch == 300
+    assert four.optimizer.param_groups[0]["lr"] == one.optimizer.param_groups[0]["lr"]
+    four.load_state_dict({"last_epoch": 7})  # as it was written before devices could change
+    assert four.last_epoch == 7
 
 
 def test_decayed_are_all_but_batch_norm():

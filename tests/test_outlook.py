@@ -51,7 +51,7 @@ def test_a_plan_says_what_a_run_would_be():
         "2 machines x 8 devices x 1 accumulated x 128 images",
         "= 2,048 a step",
         "625 an epoch, 218,750 in 350 epochs",
-        "0.256 before decay: the recipe's 0.256 is for 2,048 images a step",
+        "0.128 before decay: the recipe's 0.128 is for 2,048 images a step",
         "3,125 steps of warm-up (5 epochs), then x 0.97 every 2.4 epochs",
         "12.6 GiB a device, for 128 images",
         "a step of 128 images takes 0.25 s, 512 images/s",

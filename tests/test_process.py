@@ -98,11 +98,14 @@ def test_a_refusal_is_reported(options, monkeypatch):
         ({"RANK": "8", "LOCAL_RANK": "0"}, False),  # the first process of a second machine
         ({"LOCAL_RANK": "1"}, False),
         ({"SLURM_PROCID": "3"}, False),
+        ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False),  # Lightning's, inside a batch script
+        ({"NODE_RANK": "1"}, False),  # a second machine, before Lightning starts its processes
+        ({"NODE_RANK": "0", "LOCAL_RANK": "0"}, True),
     ],
     ids=str,
 )
 def test_rank_zero_is_first(environment, first, monkeypatch):
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     for name, rank in environment.items():
         monkeypatch.setenv(name, rank)

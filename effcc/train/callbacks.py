@@ -29,7 +29,9 @@ class Keeper(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write, if it is time."""
         done = trainer.should_stop or trainer.global_step >= trainer.estimated_stepping_batches
-        if done or time.monotonic() - self._written > KEEP_EVERY_SECONDS:
+        due = time.monotonic() - self._written > KEEP_EVERY_SECONDS
+        # Writing waits for every rank, so one clock decides for all.
+        if trainer.strategy.broadcast(done or due):
             super().on_train_epoch_end(trainer, pl_module)
             self._written = time.monotonic()
 

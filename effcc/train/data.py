@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from effcc.catalog.spec import Spec
+from effcc.catalog.errors import UsageError
+from effcc.catalog.spec import Preprocessing, Spec
+from effcc.data import resize
 from effcc.data.decode import MissingData
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training
 from effcc.data.sources import Source
@@ -32,27 +35,38 @@ class ImageData(L.LightningDataModule):
         """Processes that load for a device; 0 when its own process does."""
         workers = self.spec.data.workers
         if workers is None:
-            workers = 0 if self.source.name == "digits" else min(os.cpu_count() or 1, 16)
+            workers = 0 if self.source.name == "digits" else max(1, min(self._cores, 16))
         return workers
 
     def state_dict(self) -> dict[str, int]:
-        """How many images of its share of the epoch a rank has trained on."""
+        """How many images of the epoch all ranks have trained on, and how many at a time."""
         loop = self.trainer.fit_loop if self.trainer else None
         epoch: Any = loop.epoch_progress.current if loop else None
         if loop is None or epoch is None or epoch.started == epoch.processed:
-            return {"seen": 0}
-        return {"seen": loop.epoch_loop.batch_progress.current.completed * self.spec.batch_size}
+            return {"seen": 0, "at_a_time": self._at_a_time}
+        batches = loop.epoch_loop.batch_progress.current.completed
+        return {"seen": batches * self._at_a_time, "at_a_time": self._at_a_time}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the images that were seen; the loader may exist already."""
-        self._seen = state_dict["seen"]
+        """Go on after the images that were seen; the loader may exist already.
+
+        Raises:
+            UsageError: the epoch was begun in batches of another size over all devices.
+        """
+        now, then = self._at_a_time, state_dict.get("at_a_time", self._at_a_time)
+        if state_dict["seen"] and then != now:
+            raise UsageError(
+                f"the checkpoint stands within an epoch of {then} images at a time over all "
+                f"devices, but this run takes {now}; set --data.batch_size to make them equal"
+            )
+        self._seen = state_dict["seen"] // self._ranks
         if self._shuffle:
             self._shuffle.skip = self._seen
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches; the last, smaller one is left out."""
         spec, split = self.spec, self.source.split("train")
-        ranks = self.trainer.world_size if self.trainer else 1
+        ranks = self._ranks
         batches(len(split), spec.batch_size, ranks)
         rank = self.trainer.global_rank if self.trainer else 0
         images = Training(
@@ -60,7 +74,9 @@ class ImageData(L.LightningDataModule):
         )
         self._shuffle = Shuffle(split, spec.seed, rank, ranks)
         self._shuffle.skip = self._seen
-        return self._loader(images, sampler=self._shuffle, drop_last=True)
+        return self._loader(
+            images, batch_size=spec.batch_size, sampler=self._shuffle, drop_last=True
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation images, in order."""
@@ -71,14 +87,15 @@ class ImageData(L.LightningDataModule):
         return self._evaluation("test")
 
     def _evaluation(self, name: str) -> DataLoader[Batch]:
-        split = self.source.split(name)
         # Every rank its own images, none twice: padding to equal shares would count some double.
-        rank, ranks = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
-        positions = range(rank, len(split), ranks)
-        how, data = self.spec.preprocessing, self.spec.data
-        return self._loader(Evaluation(split, positions, how, data, self._unreadable(split)))
+        # All have as many batches, so that they keep in step; the last may be empty.
+        split, how, size = self.source.split(name), self.spec.preprocessing, self.spec.batch_size
+        rank = self.trainer.global_rank if self.trainer else 0
+        mine = range(rank, len(split), self._ranks)
+        most = -(-len(split) // self._ranks)
+        batches = [range(len(mine))[start : start + size] for start in range(0, most, size)]
+        images = Evaluation(split, mine, how, self.spec.data, self._unreadable(split))
+        return self._loader(images, batch_sampler=batches, collate_fn=partial(_collate, how))
 
     def _unreadable(self, split: Split) -> Unreadable:
         """The same for the same images: those of validation may be measured at the end again."""
@@ -87,14 +104,30 @@ class ImageData(L.LightningDataModule):
             self._met[images] = Unreadable(self.spec.data.on_error, len(split))
         return self._met[images]
 
+    @property
+    def _ranks(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    @property
+    def _at_a_time(self) -> int:
+        return self.spec.batch_size * self._ranks
+
+    @property
+    def _cores(self) -> int:
+        """This rank's, of those that the devices of a machine share."""
+        devices = self.trainer.num_devices if isinstance(self.trainer, L.Trainer) else 1
+        cores = (os.cpu_count() or 1) // devices
+        if hasattr(os, "sched_getaffinity"):  # SLURM may have divided them
+            cores = min(cores, len(os.sched_getaffinity(0)))
+        return cores
+
     def _loader(self, images: Dataset[Batch], **how: object) -> DataLoader[Batch]:
         return DataLoader(
             images,
-            batch_size=self.spec.batch_size,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
-            **how,  # type: ignore[arg-type]  # sampler and drop_last
+            **how,  # type: ignore[arg-type]  # which images, in which batches
         )
 
 
@@ -111,3 +144,10 @@ def batches(images: int, batch_size: int, devices: int) -> int:
             f"{images} training images; set --data.batch_size"
         )
     return share // batch_size
+
+
+def _collate(how: Preprocessing, samples: list[Batch]) -> Batch:
+    if samples:
+        return default_collate(samples)
+    labels = torch.zeros(0, dtype=torch.int64)
+    return Batch(resize.blank(how)[None][:0], labels, labels, labels.bool())

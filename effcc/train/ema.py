@@ -13,6 +13,10 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim.swa_utils import AveragedModel
+
+from effcc.catalog.errors import UsageError
 
 
 class Ema(WeightAveraging):
@@ -27,6 +31,27 @@ class Ema(WeightAveraging):
         self.decay = decay
         self._swapped = False
         self._pairs: Pairs | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Start from the initial weights."""
+        if stage == "fit":
+            device = pl_module.device
+            self._average_model = AveragedModel(pl_module, device=device, use_buffers=True)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give the averages the precision that the strategy has given the weights by now.
+
+        Raises:
+            UsageError: it is half, in which a small share of a value is nothing.
+        """
+        assert self._average_model is not None
+        dtype = next(pl_module.parameters()).dtype
+        if dtype in (torch.float16, torch.bfloat16):
+            raise UsageError(
+                "trainer.precision: half has too few digits for averaged weights; say bf16-mixed, "
+                "or --recipe.ema_decay 0"
+            )
+        self._average_model.to(dtype)
 
     def on_train_batch_end(
         self,
@@ -51,6 +76,10 @@ class Ema(WeightAveraging):
         """Stopped during validation: put both back, so that the checkpoint has them in place."""
         if self._swapped:
             self._swap_models(pl_module)
+
+    def _copy_average_to_current(self, pl_module: L.LightningModule) -> None:
+        assert self._average_model is not None
+        torch._foreach_copy_(tensors(pl_module), tensors(self._average_model.module))
 
     def _swap_models(self, pl_module: L.LightningModule) -> None:
         assert self._average_model is not None
@@ -93,5 +122,6 @@ def pairs(average: nn.Module, model: nn.Module) -> Pairs:
 
 
 def tensors(model: nn.Module) -> list[Tensor]:
-    """All parameters and buffers, without their history."""
-    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+    """All parameters and buffers, without their history; of sharded ones, this process's part."""
+    found = (tensor.detach() for tensor in (*model.parameters(), *model.buffers()))
+    return [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in found]

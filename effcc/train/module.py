@@ -7,9 +7,10 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from effcc.catalog.spec import Spec
@@ -18,10 +19,11 @@ from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build
 from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
 from effcc.train.schedule import Schedule, images_per_step, peak_lr
+from effcc.train.sharding import FullySharded, shard
 
 # Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
 _LUMA = (0.299, 0.587, 0.114)
-# The label of an image that could not be decoded, in measurements.
+# The label of a place that does not count in measurements.
 _UNCOUNTED = -1
 
 
@@ -64,6 +66,15 @@ class CondConvModule(L.LightningModule):
             }
         )
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
+        # Lightning's own means over ranks are rough: it halves the odd number of images of two.
+        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        self.val_n, self.test_n = SumMetric(), SumMetric()
+        self.val_unreadable, self.test_unreadable = SumMetric(), SumMetric()
+
+    def configure_model(self) -> None:
+        """Split the weights between processes, where the strategy is to."""
+        if isinstance(self.trainer.strategy, FullySharded):
+            shard(self.model, self.trainer.strategy.device_mesh["data_parallel"])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, classes) of images (batch, 3, size, size), as a `Batch` has them."""
@@ -76,6 +87,15 @@ class CondConvModule(L.LightningModule):
             x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         x = x.sub_(self.mean).div_(self.std)
         return x.contiguous(memory_format=torch.channels_last)
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate one network: each rank has batch-norm statistics of its own images until now.
+
+        The first rank's are taken, as in checkpoints, and as the authors' training keeps them.
+        """
+        if self.trainer.world_size > 1:
+            for buffer in self.model.buffers():
+                dist.broadcast(buffer, 0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw dropout from (seed, epoch, batch, rank), so that a continued run draws the same."""
@@ -98,11 +118,11 @@ class CondConvModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss without smoothing, and accuracies."""
-        self._evaluate(batch, self.val_metrics, "val_")
+        self._evaluate(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss without smoothing, and accuracies."""
-        self._evaluate(batch, self.test_metrics, "test_")
+        self._evaluate(batch, "test")
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Probabilities (batch, classes)."""
@@ -112,16 +132,22 @@ class CondConvModule(L.LightningModule):
         t = self.trainer
         return self.spec.seed, t.current_epoch, batch_idx, t.global_rank
 
-    def _evaluate(self, batch: Batch, metrics: MetricCollection, prefix: str) -> None:
-        n = int((~batch.unreadable).sum())
-        logits, labels = self(batch.images), batch.labels.masked_fill(batch.unreadable, _UNCOUNTED)
-        metrics.update(logits, labels)
-        loss = F.cross_entropy(logits, labels, ignore_index=_UNCOUNTED, reduction="sum")
-        loss = loss / max(1, n)  # a batch of which nothing counts has weight 0, and a loss
-        self.log(f"{prefix}loss", loss, batch_size=n, sync_dist=True)
-        counts = {f"{prefix}n": float(n), f"{prefix}unreadable": float(len(labels) - n)}
-        self.log_dict(counts, reduce_fx="sum", batch_size=n, sync_dist=True)
-        self.log_dict(dict(metrics.items()), batch_size=n)  # type: ignore[arg-type]
+    def _evaluate(self, batch: Batch, split: str) -> None:
+        images, labels = batch.images, batch.labels.masked_fill(batch.unreadable, _UNCOUNTED)
+        if not len(labels):  # the rank has no more images, and still takes its part
+            images = images.new_zeros(1, *images.shape[1:])
+            labels = labels.new_full((1,), _UNCOUNTED)
+        n = int((labels != _UNCOUNTED).sum())
+        logits = self(images)
+        losses = F.cross_entropy(logits, labels, ignore_index=_UNCOUNTED, reduction="sum")
+        accuracies = getattr(self, f"{split}_metrics")
+        sums = {name: getattr(self, f"{split}_{name}") for name in ("loss", "n", "unreadable")}
+        accuracies.update(logits, labels)
+        sums["loss"].update(losses / max(1, n), n)
+        sums["n"].update(n)
+        sums["unreadable"].update(batch.unreadable.sum())
+        self.log_dict({f"{split}_{name}": metric for name, metric in sums.items()}, batch_size=n)
+        self.log_dict(dict(accuracies.items()), batch_size=n)
 
     @property
     def effective_batch_size(self) -> int:
@@ -157,6 +183,7 @@ class CondConvModule(L.LightningModule):
             warmup_steps=planned.warmup_steps,
             decay_steps=planned.decay_steps,
             decay_rate=recipe.decay_rate,
+            steps_per_epoch=planned.steps_per_epoch,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -106,14 +106,22 @@ def _parts(tensors: list[Tensor], numbers: int = 2**17) -> Iterator[list[Tensor]
 class WarmupStaircase(LRScheduler):
     """Linear warm-up from zero, then `decay_rate` once every `decay_steps`, counted from step 0.
 
-    The saved state is the step alone. A resumed run follows the settings it is given now, not those
-    of the run that wrote the checkpoint.
+    The saved state is the position alone: the step, and how many steps an epoch has. A resumed run
+    follows the settings it is given now, not those of the run that wrote the checkpoint; with other
+    devices an epoch has other steps, and it goes on at the same part of an epoch.
     """
 
     def __init__(
-        self, optimizer: Optimizer, *, warmup_steps: int, decay_steps: float, decay_rate: float
+        self,
+        optimizer: Optimizer,
+        *,
+        warmup_steps: int,
+        decay_steps: float,
+        decay_rate: float,
+        steps_per_epoch: float = 1,
     ) -> None:
         self.warmup_steps, self.decay_steps, self.decay_rate = warmup_steps, decay_steps, decay_rate
+        self.steps_per_epoch = steps_per_epoch
         super().__init__(optimizer)
 
     def factor(self, step: int) -> float:
@@ -125,12 +133,13 @@ class WarmupStaircase(LRScheduler):
         return [base * self.factor(self.last_epoch) for base in self.base_lrs]
 
     def state_dict(self) -> dict[str, Any]:
-        """The step, nothing else."""
-        return {"last_epoch": self.last_epoch}
+        """The position, nothing else."""
+        return {"last_epoch": self.last_epoch, "steps_per_epoch": self.steps_per_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go to the saved step, under this schedule's own settings."""
-        self.last_epoch = state_dict["last_epoch"]
+        """Go to the saved position, under this schedule's own settings."""
+        then = state_dict.get("steps_per_epoch", self.steps_per_epoch)  # older ones lack it
+        self.last_epoch = round(state_dict["last_epoch"] * self.steps_per_epoch / then)
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = lr
 

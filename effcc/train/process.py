@@ -1,19 +1,77 @@
-"""What a run asks of its process: to keep its memory, and whether it is the first of several."""
+"""What a run asks of its process: to keep its memory, and to be one of several."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
+import threading
+import time
+from collections.abc import Callable
+
+from effcc.catalog.errors import UserError
 
 # From malloc.h. Blocks of any size come from the heap, and the heap does not shrink.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
+# How long a process waits whether the first one says the same, in seconds; that one stays longer,
+# so that whoever knows the cause can say it.
+OTHERS_WAIT, FIRST_WAITS = 2.0, 3.0
+
+
+class LostProcess(UserError):
+    """Another process of the run ended before its time."""
+
+    exit_code = 4
+
 
 def is_first() -> bool:
     """Whether this process speaks and writes for the run: rank 0, as launchers number them."""
+    if rank := os.environ.get("RANK"):
+        return int(rank) == 0
+    parts = ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(int(os.environ.get(name) or 0) == 0 for name in parts)
+
+
+def complain(error: UserError) -> None:
+    """Say what is wrong, once for all processes.
+
+    A mistake that all of them find is the first one's to say: it ends, and its launcher, or its
+    absence, ends the others while they wait. A mistake that one finds alone is said by that one.
+    """
+    if is_first():
+        print(error, file=sys.stderr, flush=True)
+        if isinstance(error, LostProcess):
+            _wait(FIRST_WAITS, _a_child_has_ended)
+        return
+    parent = os.getppid()
+    if _wait(OTHERS_WAIT, lambda: os.getppid() != parent):
+        return
     ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return next((int(rank) for rank in ranks if rank), 0) == 0
+    rank = next(rank for rank in (*ranks, "0") if rank)
+    print(f"process {rank} on {platform.node()}: {error}", file=sys.stderr, flush=True)
+    # The first process ends by what it lost, not by Lightning's kill on finding a dead child.
+    _wait(FIRST_WAITS, lambda: os.getppid() != parent)
+
+
+def follow_first() -> None:
+    """End with the process that started this one, if Lightning did so from the first.
+
+    Without this, a process that waits for the first one's part of a sum would wait on as an orphan.
+    """
+    if is_first() or "RANK" in os.environ or "SLURM_PROCID" in os.environ:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        time.sleep(10)  # if this process can end by itself, it does
+        print("the run's first process is gone; stopped", file=sys.stderr, flush=True)
+        os._exit(LostProcess.exit_code)
+
+    threading.Thread(target=watch, daemon=True, name="follow-first").start()
 
 
 def keep_memory() -> bool:
@@ -38,3 +96,19 @@ def keep_memory() -> bool:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     wishes = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * 2**20))
     return all([mallopt(option, value) == 1 for option, value in wishes])
+
+
+def _wait(seconds: float, done: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if done():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _a_child_has_ended() -> bool:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # there is none: another launcher started the processes
+        return False

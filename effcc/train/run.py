@@ -25,13 +25,16 @@ from effcc.data.loader import Unlabelled
 from effcc.data.sources import SOURCES, Source
 from effcc.nn import weights
 from effcc.nn.weights import Checkpoint
-from effcc.train import process, provenance, trainer
+from effcc.train import process, provenance, ranks, trainer
 from effcc.train.callbacks import Curve, Keeper
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
 from effcc.train.meter import Meter
 from effcc.train.module import CondConvModule
+from effcc.train.process import LostProcess
 from effcc.train.progress import RunProgress
+from effcc.train.ranks import Alone
+from effcc.train.sharding import ShardedEma
 
 
 class Interrupted(UserError):
@@ -90,8 +93,10 @@ def fit(
 
     Raises:
         Interrupted: Ctrl-C; the last checkpoint is kept.
+        LostProcess: another process of the run ended; the last checkpoint is kept.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
     """
+    process.follow_first()
     L.seed_everything(spec.seed, workers=True, verbose=False)
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     saved = weights.read(checkpoint) if checkpoint else None
@@ -99,28 +104,38 @@ def fit(
         raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
         weights.load(module.model, spec.network, saved)
-    arguments = {"max_epochs": spec.recipe.epochs} | dict(spec.trainer)
+    arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and saved.epochs >= (arguments["max_epochs"] or math.inf):
         raise UsageError(
             f"{saved.path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
         )
     run = _Run.begin(spec, source, home, "fit", command)
-    averaging = [Ema(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
+    average = ShardedEma if arguments.get("strategy") == "fsdp" else Ema
+    averaging = [average(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
     curve = Curve()
     # The meter after what takes time at a batch's end, which is not waiting for data.
-    callbacks = [*averaging, RunProgress(console), curve, Meter(), Keeper(run.folder)]
+    callbacks = [
+        *(Alone(), *averaging, RunProgress(console)),
+        *(curve, Meter(), Keeper(run.folder)),
+    ]
     started = time.monotonic()
     try:
         t = trainer.build(arguments, callbacks, run.folder)
-        t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        with ranks.together(t):
+            t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except BaseException as error:
         kept = run.checkpoint.exists()
-        if not kept:  # leave no empty run behind
+        if not kept and process.is_first():  # leave no empty run behind
             shutil.rmtree(run.folder, ignore_errors=True)
+        how = f"go on with --ckpt_path {home.shown(run.checkpoint)}" if kept else "nothing was kept"
+        where = f"in epoch {module.current_epoch + 1}" + (f"; {how}" if process.is_first() else "")
+        if isinstance(error, LostProcess):
+            raise LostProcess(f"{error} {where}") from None
         if not isinstance(error, SystemExit):  # which is how Lightning ends on Ctrl-C
             raise
-        how = f"go on with --ckpt_path {home.shown(run.checkpoint)}" if kept else "nothing was kept"
-        raise Interrupted(f"stopped in epoch {module.current_epoch + 1}; {how}") from None
+        if not process.is_first():  # which says it for all
+            raise SystemExit(Interrupted.exit_code) from None
+        raise Interrupted(f"stopped {where}") from None
     seconds = time.monotonic() - started
     measured = _measure(module, data, arguments)
     steps = t.global_step - (saved.steps if saved else 0)  # as many as took these seconds
@@ -140,11 +155,12 @@ def evaluate(
     Raises:
         MissingData, BadCheckpoint, BadTrainer: what it needs is not right.
     """
+    process.follow_first()
     module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
-    measured = _measure(module, data, dict(spec.trainer), split)
+    measured = _measure(module, data, ranks.launched(spec.trainer), split)
     return run.record(measured, checkpoint.path, time.monotonic() - started)
 
 
@@ -152,6 +168,8 @@ def predict(
     spec: Spec, checkpoint: Checkpoint, images: list[Path], top: int = 5
 ) -> list[Prediction]:
     """The most probable classes of image files, but for those that may be skipped and are.
+
+    One device predicts.
 
     Raises:
         BadImage: a file cannot be decoded and may not be skipped, or none can.
@@ -164,7 +182,8 @@ def predict(
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
     files = Unlabelled(images, spec.preprocessing, spec.data.decoder, spec.data.on_error)
     loader = DataLoader(files, batch_size=min(32, len(images)))
-    t = trainer.build(dict(spec.trainer) | {"enable_progress_bar": False}, [], None)
+    one = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
+    t = trainer.build(dict(spec.trainer) | one, [], None)
     batches: Any = t.predict(module, loader) or []  # one loader: a list of tensors
     unreadable = set(files.unreadable.positions())
     if len(unreadable) == len(images):
@@ -282,7 +301,8 @@ def _measure(
 ) -> _Measured:
     t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
     look = t.validate if split == "val" else t.test
-    values = look(module, data, verbose=False)[0]
+    with ranks.together(t):
+        values = look(module, data, verbose=False)[0]
     n, unreadable = round(values[f"{split}_n"]), round(values[f"{split}_unreadable"])
     if n == 0:
         raise BadImage(f"none of the {unreadable} {split} images could be decoded")

@@ -13,10 +13,14 @@ from typing import Any
 import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from effcc.catalog import imports
 from effcc.catalog.errors import UsageError
 from effcc.train import loggers
+from effcc.train.ranks import SyncedNorms
+from effcc.train.sharding import FullySharded
 
 
 class BadTrainer(UsageError):
@@ -59,19 +63,27 @@ def build(
         options["logger"] = False
     # The parser may make 1.0 of a 1, and one batch (limit_train_batches: 1) would be all of them.
     options |= {key: value for key, value in arguments.items() if type(value) is int}
+    _choose_strategy(options)
     quiet()
     try:
-        return L.Trainer(
+        trainer = L.Trainer(
             **options, callbacks=[*(own if isinstance(own, list) else [own]), *callbacks]
         )
     except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         raise BadTrainer(_first_line(error)) from None
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise BadTrainer(
+            "trainer.strategy: forked and spawned processes cannot share a run; say ddp"
+        )
+    return trainer
 
 
 def quiet() -> None:
     """Keep Lightning's hints off the terminal where they are no news to the person at it."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    # Which kills this process when another one is gone: it should say so.
+    logging.getLogger("lightning.fabric.strategies.launchers").setLevel(logging.INFO)
     for hint in (
         ".*your dataloader is not resumable.*",  # ours skips what was seen
         ".*does not have many workers.*",  # embedded digits need none, folders get one per core
@@ -85,6 +97,23 @@ def quiet() -> None:
         ".*isinstance.treespec, LeafSpec.. is deprecated.*",
     ):
         warnings.filterwarnings("ignore", hint)
+
+
+def _choose_strategy(options: dict[str, Any]) -> None:
+    """Put our own parts in the place of those that Lightning has for some devices only."""
+    strategy = options["strategy"]
+    if strategy == "fsdp":
+        if options["sync_batchnorm"]:
+            raise BadTrainer("trainer.sync_batchnorm goes with trainer.strategy ddp, not fsdp")
+        options["strategy"] = FullySharded()
+    elif isinstance(strategy, FSDPStrategy | ModelParallelStrategy) or (
+        isinstance(strategy, str) and "fsdp" in strategy
+    ):
+        raise BadTrainer("trainer.strategy: to shard the weights, say fsdp; it has no options")
+    if options["sync_batchnorm"]:
+        plugins = options["plugins"] or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        options["plugins"] = [*plugins, SyncedNorms()]
 
 
 def _first_line(error: Exception) -> str:
