@@ -29,6 +29,7 @@ HEAVY = {
     "numpy": {"nn", "data", "train"},
     "PIL": {"data"},
     "sklearn": {"data"},
+    "pyarrow": {"data"},
     "jsonargparse": {"train"},
     "tensorboardX": {"train"},
     "wandb": {"train"},

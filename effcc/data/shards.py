@@ -7,7 +7,6 @@ layout the headers are read once.
 from __future__ import annotations
 
 import functools
-import glob
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
-from effcc.data import braces, cache, decode, index, listing, manifest, share
+from effcc.data import cache, decode, index, listing, manifest, patterns, share
 from effcc.data.decode import BadImage, MissingData, Pixels
 from effcc.data.folder import NAMES
 from effcc.data.index import Index
@@ -109,14 +108,13 @@ class Shards:
     def _named(self, split: str, text: str) -> Iterator[str]:
         # Before anything is expanded, so that no pattern can become a command.
         if text.startswith(PIPE):
-            yield from braces.expand(text, lists=False)
+            yield from patterns.expand(text, lists=False)
             return
-        for name in braces.expand(os.path.expanduser(text)):
-            places = (os.path.join(self.root, name), name)
-            found = next((f for f in (sorted(glob.glob(p)) for p in places) if f), None)
+        for name in patterns.expand(text):
+            found = patterns.matches(name, self.root, Path())
             if not found:
                 raise MissingData(f"data.{split}: no shard {name}, here or in {self.root}")
-            yield from found
+            yield from map(str, found)
 
     def _open(self, shards: Sequence[str]) -> list[Shard]:
         from rich.console import Console

@@ -11,6 +11,7 @@ from typing import Protocol
 from effcc.catalog.spec import Data
 from effcc.data.digits import Digits
 from effcc.data.folder import Folder
+from effcc.data.huggingface import HuggingFace
 from effcc.data.imagenet import ImageNet
 from effcc.data.shards import Shards
 from effcc.data.split import Split
@@ -37,4 +38,5 @@ SOURCES: dict[str, Callable[[Data], Source]] = {
     "folder": Folder,
     "imagenet": ImageNet,
     "shards": Shards,
+    "huggingface": HuggingFace,
 }

@@ -1,9 +1,12 @@
-"""Brace patterns, as shells write many file names in one: `train-{000000..000146}.tar`."""
+"""Many file names in one pattern, as shells have it: `train-{000000..000146}.tar`, `val-*.tar`."""
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from effcc.data.decode import MissingData
 
@@ -27,6 +30,17 @@ def expand(pattern: str, *, lists: bool = True) -> Iterator[str]:
         return
     for choice in _choices(match[1]):
         yield from expand(pattern[: match.start()] + choice + pattern[match.end() :], lists=lists)
+
+
+def matches(name: str, *folders: Path) -> list[Path]:
+    """The files of a name that may have `*` in it, in the first of the folders that has any."""
+    name = os.path.expanduser(name)
+    for folder in folders:
+        if (folder / name).exists():
+            return [folder / name]
+        if found := sorted(glob.glob(name, root_dir=folder)):
+            return [folder / path for path in found]
+    return []
 
 
 def _choices(braces: str) -> list[str]:

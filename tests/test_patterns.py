@@ -2,8 +2,8 @@
 
 import pytest
 
-from effcc.data.braces import expand
 from effcc.data.decode import MissingData
+from effcc.data.patterns import expand, matches
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,18 @@ def test_in_a_command_only_ranges_are_expanded():
 def test_a_range_that_cannot_be_meant_is_said(pattern):
     with pytest.raises(MissingData, match="stands for no names, or too many"):
         list(expand(pattern))
+
+
+def test_a_name_is_looked_for_in_one_folder_after_the_other(tmp_path, monkeypatch):
+    root, here = tmp_path / "ro[o]t", tmp_path / "here"
+    for path in (root / "a-2.tar", root / "a-1.tar", here / "a-3.tar", root / "[b].tar"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert matches("a-*.tar", root, here) == [root / "a-1.tar", root / "a-2.tar"]
+    assert matches("a-3.tar", root, here) == [here / "a-3.tar"]
+    assert matches("a-3.tar", root) == []
+    assert matches(str(here / "*.tar"), root) == [here / "a-3.tar"]
+    assert matches("[b].tar", root) == [root / "[b].tar"]
+    assert matches("b.tar", root) == []
+    monkeypatch.setenv("HOME", str(here))
+    assert matches("~/a-3.tar", root) == [here / "a-3.tar"]
