@@ -212,6 +212,7 @@ def test_fit_test_validate_and_predict_work_together(effcc, project):
     assert code == 0
     assert out.splitlines()[1].startswith("No data was named: training on the embedded handwritten")
     assert "--data.source folder --data.root DIR" in out
+    assert "--data.source imagenet --data.root DIR" in out
     assert "not as registered: trainer.max_epochs=1" in out
 
     (record,) = project.results.rglob("*.json")

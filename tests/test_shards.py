@@ -252,6 +252,21 @@ def test_a_class_that_training_does_not_have_is_named(tmp_path):
         source("shards", tmp_path / "f").split("val")
 
 
+def test_shards_of_other_classes_are_not_taken_for_the_same(packed, tmp_path):
+    folder = pack.opened(
+        "folder", str(photographs(tmp_path / "more", classes=("ant", "bee", "cow")))
+    )
+    pack.pack(folder, ["val"], tmp_path / "other", quiet, per_shard=99)
+    mixed = source("shards", packed, val=f"{tmp_path}/other/val-*.tar")
+    with pytest.raises(MissingData, match=r"val-000000\.tar: its classes are not the training"):
+        mixed.split("val")
+
+
+def test_a_long_command_is_a_pipe_too(packed):
+    command = f"pipe:{'true; ' * 200}cat {packed}/train-000001.tar"
+    assert len(source("shards", packed, train=command).split("train")) == 4
+
+
 def test_headers_are_read_once_and_again_when_the_file_changes(tmp_path, monkeypatch):
     shard, reads, read = foreign(tmp_path / "f", 0, 1), [], index.read
     monkeypatch.setattr(index, "read", lambda path: reads.append(path) or read(path))

@@ -57,7 +57,8 @@ class Shards:
         called, first = self._find("train")
         if not first:
             called, first = self._find("val")
-        packed = self._manifest(Path(first[0]).parent) if first else None
+        foreign = not first or first[0].startswith(PIPE)
+        packed = None if foreign else self._manifest(Path(first[0]).parent)
         self.title = packed.title if packed else f"shards of {self.root.absolute().name}"
         self.classes, self._numbers = self._classes(packed, self._need(called, first))
 
@@ -67,6 +68,11 @@ class Shards:
         shards = self._need(name, shards)
         if shards not in self._splits:
             opened = self._listed.pop(shards, None) or self._open(shards)
+            for packed in map(self._manifest, {shard.path.parent for shard in opened}):
+                if packed and packed.classes != self.classes:
+                    raise MissingData(
+                        f"{opened[0].called}: its classes are not the training images'"
+                    )
             labels = np.concatenate([self._labels(shard) for shard in opened])
             digest = fingerprint(*(shard.digest.encode() for shard in opened))
             self._splits[shards] = Tars(called, opened, labels, digest)
