@@ -31,7 +31,7 @@ DEFAULT_SOURCE = "digits"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 a check failed, 2 usage, 3 bad input, 130 stopped."""
+    """Run a command; returns its exit code, as docs/getting-started.md lists them."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = options.parser(VERBS)
     args, rest = parser.parse_known_args(arguments)
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 3
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the second is how Lightning ends on Ctrl-C
         print("stopped", file=sys.stderr)
         return 130
 
@@ -305,18 +305,19 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
         )
     from effcc.nn import weights
 
-    path = Path(args.ckpt_path)
-    if args.ckpt_path == "last":
-        from effcc.train import run
+    if args.ckpt_path != "last":
+        return weights.read(Path(args.ckpt_path))
+    from effcc.train import checkpoints
 
-        newest = run.newest_checkpoint(at, variant)
-        if newest is None:
-            raise UsageError(
-                f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
-            )
-        path = newest
-        print(f"checkpoint {at.shown(path)}", file=sys.stderr)
-    return weights.read(path)
+    newest = checkpoints.newest(at.runs / variant)
+    if newest is None:
+        raise UsageError(
+            f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
+        )
+    if newest.instead:
+        print(f"{newest.instead}; taking the one before it", file=sys.stderr)
+    print(f"checkpoint {at.shown(newest.checkpoint.path)}", file=sys.stderr)
+    return newest.checkpoint
 
 
 def _announce(spec: Spec, at: Home, console: Console) -> None:

@@ -13,6 +13,7 @@ from effcc.catalog.spec import Spec
 from effcc.data.decode import MissingData
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training
 from effcc.data.sources import Source
+from effcc.train import signals
 
 
 class ImageData(L.LightningDataModule):
@@ -22,21 +23,25 @@ class ImageData(L.LightningDataModule):
         super().__init__()
         self.spec, self.source = spec, source
         self._shuffle: Shuffle | None = None
-        self._seen = 0
+        self._begun = (0, 0)  # see Shuffle
 
     def state_dict(self) -> dict[str, int]:
-        """How many images of its share of the epoch a rank has trained on."""
-        loop = self.trainer.fit_loop if self.trainer else None
-        epoch: Any = loop.epoch_progress.current if loop else None
-        if loop is None or epoch is None or epoch.started == epoch.processed:
-            return {"seen": 0}
-        return {"seen": loop.epoch_loop.batch_progress.current.completed * self.spec.batch_size}
+        """The epoch, from 0, and how many images of its share of it a rank has trained on."""
+        if not self.trainer:
+            return {"epoch": 0, "seen": 0}
+        loop = self.trainer.fit_loop
+        epoch: Any = loop.epoch_progress.current
+        batch: Any = loop.epoch_loop.batch_progress.current
+        batches = batch.processed if epoch.started > epoch.processed else 0
+        return {"epoch": epoch.processed, "seen": batches * self.spec.batch_size}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the images that were seen; the loader may exist already."""
-        self._seen = state_dict["seen"]
-        if self._shuffle:
-            self._shuffle.skip = self._seen
+        """Go on after the images that were seen."""
+        self._begun = state_dict.get("epoch", 0), state_dict["seen"]
+        if self._shuffle and self.trainer:
+            # A loader exists, and its workers may have begun to read at the wrong place. Lightning
+            # asks for another when it has none.
+            self.trainer.fit_loop._combined_loader = None
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches; the last, smaller one is left out."""
@@ -50,7 +55,9 @@ class ImageData(L.LightningDataModule):
         rank = self.trainer.global_rank if self.trainer else 0
         images = Training(split, spec.preprocessing, spec.recipe, spec.data, spec.seed)
         self._shuffle = Shuffle(split, spec.seed, rank, ranks)
-        self._shuffle.skip = self._seen
+        self._shuffle.begun = self._begun
+        # Workers begin to read before Lightning says which epoch it is.
+        self._shuffle.set_epoch(self._begun[0])
         return self._loader(images, sampler=self._shuffle, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -80,5 +87,6 @@ class ImageData(L.LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=signals.in_worker,
             **how,  # type: ignore[arg-type]  # sampler and drop_last
         )
