@@ -33,10 +33,7 @@ DEFAULT_SOURCE = "digits"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code.
-
-    0 done, 1 a check failed, 2 usage, 3 bad input, 4 another process of the run ended, 130 stopped.
-    """
+    """Run a command; returns its exit code, as docs/getting-started.md lists them."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = options.parser(VERBS)
     args, rest = parser.parse_known_args(arguments)
@@ -47,8 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.flags["seed"] = args.seed
         return args.run(args)
     except UserError as error:
-        from effcc.train import process
-
         process.complain(error)
         return error.exit_code
     except BrokenPipeError:  # `effcc list | head`: the reader has enough
@@ -62,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 3
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the second is how Lightning ends on Ctrl-C
         print("stopped", file=sys.stderr)
         return 130
 
@@ -112,7 +107,7 @@ def predict(args: argparse.Namespace) -> int:
     if not args.images:
         raise UsageError("predict: name image files or folders after the options")
     from effcc.data import folder
-    from effcc.train import process, run
+    from effcc.train import run
 
     if not process.is_first():  # one device predicts
         return 0
@@ -310,7 +305,7 @@ def shards(args: argparse.Namespace) -> int:
 def _plan(spec: Spec, source: Source, console: Console) -> int:
     """Print what a fit would be; nothing is trained or written."""
     from effcc import outlook
-    from effcc.train import plan, process
+    from effcc.train import plan
 
     if process.is_first():  # of several, one is enough to measure
         console.print("a plan, not a run: measuring for some seconds ...\n", highlight=False)
@@ -373,19 +368,20 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
         )
     from effcc.nn import weights
 
-    path = Path(args.ckpt_path)
-    if args.ckpt_path == "last":
-        from effcc.train import process, run
+    if args.ckpt_path != "last":
+        return weights.read(Path(args.ckpt_path))
+    from effcc.train import checkpoints
 
-        newest = run.newest_checkpoint(at, variant)
-        if newest is None:
-            raise UsageError(
-                f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
-            )
-        path = newest
-        if process.is_first():
-            print(f"checkpoint {at.shown(path)}", file=sys.stderr)
-    return weights.read(path)
+    newest = checkpoints.newest(at.runs / variant)
+    if newest is None:
+        raise UsageError(
+            f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
+        )
+    if process.is_first():
+        if newest.instead:
+            print(f"{newest.instead}; taking the one before it", file=sys.stderr)
+        print(f"checkpoint {at.shown(newest.checkpoint.path)}", file=sys.stderr)
+    return newest.checkpoint
 
 
 def _announce(spec: Spec, at: Home, console: Console) -> None:

@@ -20,13 +20,19 @@ def shipped():
     return Home(ROOT)
 
 
+def copied(folder):
+    """A copy of what people write, without measurements or cards."""
+    for name, left_out in (("registry", "results"), ("model-index", ""), ("docs", "models")):
+        ignored = shutil.ignore_patterns(left_out)
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy(ROOT / "mkdocs.yml", folder)
+    return Home(folder.resolve())
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A copy of what people write, without measurements or cards, as the working directory."""
-    for folder, left_out in (("registry", "results"), ("model-index", ""), ("docs", "models")):
-        ignored = shutil.ignore_patterns(left_out)
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
-    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    """A project of the test's own, as the working directory."""
+    home = copied(tmp_path)
     monkeypatch.delenv("EFFCC_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    return Home(tmp_path.resolve())
+    return home

@@ -205,10 +205,10 @@ def test_a_continued_run_ends_as_an_unbroken_one(once, twice, home):
     continued, path = fit(home, checkpoint=checkpoint, recipe__epochs=2)
     assert_same_bits(twice[1], path)
     assert continued.metrics == twice[0].metrics
-    assert continued.steps == 3  # those that its seconds were spent on
-    assert [point["epoch"] for point in continued.curve] == [2]
-    assert continued.curve[0] == twice[0].curve[1]
-    assert record.curve[0] == twice[0].curve[0]
+    assert continued.curve == twice[0].curve
+    assert record.curve == twice[0].curve[:1]
+    assert continued.steps == 6  # of both parts, as its seconds are
+    assert continued.seconds >= record.seconds
 
 
 def test_augmentation_goes_on_where_it_was_with_other_workers(home):
@@ -275,22 +275,21 @@ def test_callbacks_of_a_spec_take_part(home):
 
 
 @pytest.fixture
-def interrupt(monkeypatch):
-    """Press Ctrl-C when a hook is reached in the given epoch and batch."""
-    before = signal.getsignal(signal.SIGINT)
+def ask(monkeypatch):
+    """Send this process a signal when a hook is reached in the given epoch and batch."""
     names = ("on_train_batch_start", "on_validation_batch_start")
     hooks = {name: getattr(CondConvModule, name) for name in names}
 
-    def at(hook, epoch, batch):
-        def pressed(self, images, number, *rest):
-            if (self.current_epoch, number) == (epoch, batch):
-                raise KeyboardInterrupt
+    def at(hook, epoch, batch, *numbers):
+        def sent(self, images, number, *rest):
+            if (self.current_epoch, number) == (epoch, batch) and not self.trainer.sanity_checking:
+                for each in numbers:
+                    signal.raise_signal(each)
             return hooks[hook](self, images, number, *rest)
 
-        monkeypatch.setattr(CondConvModule, hook, pressed)
+        monkeypatch.setattr(CondConvModule, hook, sent)
 
-    yield at
-    signal.signal(signal.SIGINT, before)  # Lightning stops listening to it
+    return at
 
 
 def stopped(home, caught):
@@ -302,45 +301,88 @@ def stopped(home, caught):
     return path
 
 
-def test_ctrl_c_between_epochs_loses_nothing(home, interrupt, twice):
-    interrupt("on_train_batch_start", 1, 0)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_the_run_after_its_step(home, ask, number):
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, number)]
+    ask("on_train_batch_start", 1, 1, number)
+    by = "" if number == signal.SIGINT else f" by {number.name}"
+    with pytest.raises(Interrupted, match=f"^stopped in epoch 2{by}; go on with") as caught:
+        fit(home, recipe__epochs=2)
+    assert caught.value.exit_code == 128 + number
+    assert [signal.getsignal(each) for each in (signal.SIGINT, number)] == handlers
+    assert content(stopped(home, caught))["global_step"] == 5
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 0), (1, 1)])
+def test_a_signal_within_an_epoch_loses_nothing(home, ask, twice, epoch, batch):
+    ask("on_train_batch_start", epoch, batch, signal.SIGTERM)
+    with pytest.raises(Interrupted, match=f"in epoch {epoch + 1} by SIGTERM") as caught:
+        fit(home, recipe__epochs=2)
+    ask("on_train_batch_start", None, None)
+    continued, finished = fit(home, checkpoint=stopped(home, caught), recipe__epochs=2)
+    assert_same_bits(twice[1], finished)
+    assert continued.curve == twice[0].curve
+    assert continued.metrics == twice[0].metrics
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_signal_in_validation_has_it_repeated(home, ask, twice, epoch):
+    ask("on_validation_batch_start", epoch, 1, signal.SIGTERM)
+    with pytest.raises(Interrupted) as caught:
+        fit(home, recipe__epochs=2)
+    path = stopped(home, caught)
+    ask("on_validation_batch_start", None, None)
+    continued, finished = fit(home, checkpoint=path, recipe__epochs=2)
+    assert_same_bits(twice[1], finished)
+    assert continued.curve == twice[0].curve
+
+
+def test_a_second_ctrl_c_stops_within_the_step_and_leaves_the_checkpoint(home, ask):
+    ask("on_train_batch_start", 1, 1, signal.SIGINT, signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="stopped in epoch 2") as caught:
         fit(home, recipe__epochs=2)
+    assert signal.getsignal(signal.SIGINT) is handler
     assert caught.value.exit_code == 130
-    path = stopped(home, caught)
-    interrupt("on_train_batch_start", None, None)
-    _, finished = fit(home, checkpoint=path, recipe__epochs=2)
-    assert_same_bits(twice[1], finished)
+    assert content(stopped(home, caught))["global_step"] == 1  # written after the first step
 
 
-def test_ctrl_c_within_an_epoch_loses_nothing(home, interrupt, twice):
-    interrupt("on_train_batch_start", 1, 2)
-    with pytest.raises(Interrupted) as caught:
-        fit(home, recipe__epochs=2)
-    path = stopped(home, caught)
-    assert content(path)["global_step"] == 5
-    interrupt("on_train_batch_start", None, None)
-    continued, finished = fit(home, checkpoint=path, recipe__epochs=2)
-    assert continued.steps == 1  # those that its seconds were spent on
-    assert_same_bits(twice[1], finished)
+def test_a_signal_before_the_first_step_leaves_nothing(home, monkeypatch):
+    def sent(self):
+        signal.raise_signal(signal.SIGTERM)
 
-
-def test_ctrl_c_in_validation_keeps_averages_and_weights_apart(home, interrupt, once):
-    interrupt("on_validation_batch_start", 0, 0)
-    with pytest.raises(Interrupted) as caught:
-        fit(home)
-    assert_same_bits(once[1], stopped(home, caught), ("state_dict", "current_model_state"))
-
-
-def test_ctrl_c_before_the_first_step_leaves_nothing_or_says_where(home, interrupt):
-    interrupt("on_train_batch_start", 0, 0)
+    monkeypatch.setattr(CondConvModule, "on_validation_start", sent)
     folders = runs(home)
-    with pytest.raises(Interrupted, match="stopped in epoch 1") as caught:
-        fit(home)
-    if "nothing was kept" in str(caught.value):
-        assert runs(home) == folders
-    else:
-        assert stopped(home, caught)
+    with pytest.raises(Interrupted, match="in epoch 1 by SIGTERM; nothing was kept"):
+        fit(home, trainer__num_sanity_val_steps=1)
+    assert runs(home) == folders
+
+
+def test_a_signal_waits_for_the_last_of_accumulated_batches(home, ask):
+    settings = {"recipe__epochs": 2, "trainer__accumulate_grad_batches": 2}
+    settings |= {"trainer__limit_train_batches": 5}
+    _, unbroken = fit(home, **settings)
+    ask("on_train_batch_start", 1, 0, signal.SIGTERM)
+    with pytest.raises(Interrupted) as caught:
+        fit(home, **settings)
+    path = stopped(home, caught)
+    assert content(path)["global_step"] == 4  # three in the first epoch
+    ask("on_train_batch_start", None, None)
+    _, finished = fit(home, checkpoint=path, **settings)
+    assert_same_bits(unbroken, finished)
+
+
+def test_loader_processes_go_on_where_they_were(home, ask):
+    # They read ahead, and the first of a continued run begin before its epoch does.
+    settings = {"recipe__epochs": 2, "data__workers": 2, "network__depth": 0.3}
+    unbroken, whole = fit(home, **settings)
+    ask("on_train_batch_start", 1, 1, signal.SIGINT)
+    with pytest.raises(Interrupted) as caught:
+        fit(home, **settings)
+    ask("on_train_batch_start", None, None)
+    continued, finished = fit(home, checkpoint=stopped(home, caught), **settings)
+    assert_same_bits(whole, finished)
+    assert continued.curve == unbroken.curve
 
 
 def runs(home):
@@ -356,18 +398,22 @@ def test_weights_without_a_run_cannot_be_continued(once, home, tmp_path):
 
 
 def test_a_finished_run_is_not_continued_for_nothing(once, home):
+    results.save(once[0], home)
     folders = runs(home)
     with pytest.raises(UserError, match=r"has its 1 epochs; .*max_epochs"):
         fit(home, checkpoint=once[1])
     assert runs(home) == folders
 
 
-def test_the_newest_run_is_the_last(home, once, twice, tmp_path):
-    newest = run.newest_checkpoint(home, "cc_pico_4e")
-    assert newest is not None
-    everything = (home.runs / "cc_pico_4e").glob("*/last.ckpt")
-    assert newest.parent.name == max(path.parent.name for path in everything)
-    assert run.newest_checkpoint(Home(tmp_path), "cc_pico_4e") is None
+def test_a_run_that_ended_before_it_was_measured_is_measured(twice, home):
+    # It was killed after its last checkpoint, before its record.
+    record, checkpoint = twice
+    folders = runs(home)
+    measured, path = fit(home, checkpoint=checkpoint, recipe__epochs=2)
+    assert runs(home) == folders
+    assert path == checkpoint
+    assert (measured.metrics, measured.curve) == (record.metrics, record.curve)
+    assert (measured.steps, measured.dataset) == (record.steps, record.dataset)
 
 
 def test_classes_come_from_the_data():

@@ -139,12 +139,13 @@ class Unlabelled(Dataset[Tensor]):
 class Shuffle(Sampler[tuple[int, int]]):
     """(epoch, position) in an order drawn from seed and epoch; each rank takes an equal share.
 
-    The next epoch leaves out its first `skip` images: those that a continued run has seen.
+    `begun` is the epoch that a continued run stands in, and how many images of its share of it a
+    rank has seen: those are left out.
     """
 
     def __init__(self, split: Split, seed: int, rank: int = 0, ranks: int = 1) -> None:
         self.split, self.seed, self.rank, self.ranks = split, seed, rank, ranks
-        self.epoch, self.skip = 0, 0
+        self.epoch, self.begun = 0, (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before every epoch."""
@@ -156,7 +157,8 @@ class Shuffle(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         random = np.random.default_rng((self.seed, self.epoch))
         mine = self.split.share(random, self.rank, self.ranks)
-        mine, self.skip = mine[self.skip :], 0
+        epoch, seen = self.begun
+        mine = mine[seen if epoch == self.epoch else 0 :]
         return ((self.epoch, int(position)) for position in mine)
 
 

@@ -22,6 +22,15 @@ class BadCheckpoint(UserError):
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """How a run had come so far: the points of its curve, optimiser steps, and wall time."""
+
+    points: tuple[Mapping[str, float], ...] = ()
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Weights by timm's names; settings and class names if effcc wrote it, empty if not."""
 
@@ -32,6 +41,7 @@ class Checkpoint:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     epochs: int = 0  # trained to their end
     steps: int = 0
+    history: History = field(default_factory=History, repr=False)
 
     @property
     def num_classes(self) -> int | None:
@@ -76,6 +86,7 @@ def read(path: Path) -> Checkpoint:
         settings=_of(ours, "settings", dict),
         epochs=_epochs(data),
         steps=int(data.get("global_step", 0)) if ours else 0,
+        history=_history(_of(data, "curve", dict)) if ours else History(),
     )
 
 
@@ -90,6 +101,13 @@ def _epochs(data: dict[str, Any]) -> int:
         return int(data["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
     except (KeyError, TypeError, ValueError):
         return 0
+
+
+def _history(curve: dict[str, Any]) -> History:
+    try:
+        return History(tuple(curve["points"]), int(curve["steps"]), float(curve["seconds"]))
+    except (KeyError, TypeError, ValueError):  # written before runs kept one
+        return History()
 
 
 def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:

@@ -1,53 +1,91 @@
-"""What happens as epochs end: checkpoints are kept, and figures collected for the record."""
+"""The figures of a run for its record: a point an epoch, and what they took."""
 
 from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
+from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
-
-# A checkpoint of the large variant takes half a second to write, an epoch on digits five.
-KEEP_EVERY_SECONDS = 60
-
-
-class Keeper(ModelCheckpoint):
-    """Writes `last.ckpt` once a minute, as epochs end, and when training does."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            folder,
-            "last",
-            save_on_exception=True,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-        )
-        self._written = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write, if it is time."""
-        done = trainer.should_stop or trainer.global_step >= trainer.estimated_stepping_batches
-        due = time.monotonic() - self._written > KEEP_EVERY_SECONDS
-        # Writing waits for every rank, so one clock decides for all.
-        if trainer.strategy.broadcast(done or due):
-            super().on_train_epoch_end(trainer, pl_module)
-            self._written = time.monotonic()
+import torch
+from torch import Tensor
 
 
 class Curve(L.Callback):
-    """The figures of every epoch, for the record."""
+    """The figures of every epoch, and the steps and seconds spent, over all parts of a run.
+
+    They are kept in checkpoints, so that a run that was stopped or killed has the curve of one that
+    was not. What was done after the checkpoint that it went on from does not count: it was lost.
+    """
 
     def __init__(self) -> None:
         self.points: tuple[dict[str, float], ...] = ()
+        self._steps, self._seconds = 0, 0.0  # of the parts before
+        self._from, self._started = 0, time.monotonic()  # of this one
+        self._loss: Tensor | float = 0.0  # sum over batches; a tensor, not to wait for the device
+        self._batches = 0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time, validation included."""
+        return self._seconds + time.monotonic() - self._started
+
+    def steps(self, trainer: L.Trainer) -> int:
+        """Optimiser steps."""
+        return self._steps + trainer.global_step - self._from
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count from here."""
+        self._from = trainer.global_step
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Add the batch's loss."""
+        self._loss = self._loss + outputs["loss"] * trainer.accumulate_grad_batches
+        self._batches += 1
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add a point; validation has run by then."""
-        point: dict[str, float] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        epoch = trainer.current_epoch + 1
+        point: dict[str, float] = {"epoch": epoch, "step": trainer.global_step}
         point["lr"] = float(f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}")
-        for name in ("train_loss", "val_loss", "val_top1"):
+        if self._batches:
+            point["train_loss"] = round(self._sum(trainer) / self._batches, 4)
+        for name in ("val_loss", "val_top1"):
             # Validation of which no image could be read has no figures.
             if math.isfinite(value := float(trainer.callback_metrics.get(name, math.nan))):
                 point[name] = round(value, 4)
-        self.points += (point,)
+        self.points = (*(p for p in self.points if p["epoch"] != epoch), point)
+        self._loss, self._batches = 0.0, 0
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep what there is, a begun epoch included."""
+        checkpoint["curve"] = {
+            "points": list(self.points),
+            "steps": self.steps(trainer),
+            "seconds": self.seconds,
+            "loss": self._sum(trainer),
+            "batches": self._batches,
+        }
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on from what was kept."""
+        if found := checkpoint.get("curve"):
+            self.points = tuple(found["points"])
+            self._steps, self._seconds = found["steps"], found["seconds"]
+            self._loss, self._batches = found["loss"], found["batches"]
+
+    def _sum(self, trainer: L.Trainer) -> float:
+        """The losses' sum, the mean over devices."""
+        loss = torch.as_tensor(self._loss, device=trainer.strategy.root_device)
+        return float(trainer.strategy.reduce(loss, reduce_op="mean"))

@@ -18,6 +18,7 @@ from effcc.data.loader import Batch, Evaluation, Shuffle, Training
 from effcc.data.sources import Source
 from effcc.data.split import Split
 from effcc.data.unreadable import Unreadable
+from effcc.train import signals
 
 
 class ImageData(L.LightningDataModule):
@@ -27,7 +28,7 @@ class ImageData(L.LightningDataModule):
         super().__init__()
         self.spec, self.source = spec, source
         self._shuffle: Shuffle | None = None
-        self._seen = 0
+        self._begun = (0, 0)  # see Shuffle
         self._met: dict[tuple[str, str], Unreadable] = {}
 
     @property
@@ -39,16 +40,17 @@ class ImageData(L.LightningDataModule):
         return workers
 
     def state_dict(self) -> dict[str, int]:
-        """How many images of the epoch all ranks have trained on, and how many at a time."""
-        loop = self.trainer.fit_loop if self.trainer else None
-        epoch: Any = loop.epoch_progress.current if loop else None
-        if loop is None or epoch is None or epoch.started == epoch.processed:
-            return {"seen": 0, "at_a_time": self._at_a_time}
-        batches = loop.epoch_loop.batch_progress.current.completed
-        return {"seen": batches * self._at_a_time, "at_a_time": self._at_a_time}
+        """The epoch, from 0, how many of its images all ranks have seen, and how many at a time."""
+        if not self.trainer:
+            return {"epoch": 0, "seen": 0, "at_a_time": self._at_a_time}
+        loop = self.trainer.fit_loop
+        epoch: Any = loop.epoch_progress.current
+        batch: Any = loop.epoch_loop.batch_progress.current
+        seen = batch.processed * self._at_a_time if epoch.started > epoch.processed else 0
+        return {"epoch": epoch.processed, "seen": seen, "at_a_time": self._at_a_time}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the images that were seen; the loader may exist already.
+        """Go on after the images that were seen.
 
         Raises:
             UsageError: the epoch was begun in batches of another size over all devices.
@@ -59,9 +61,11 @@ class ImageData(L.LightningDataModule):
                 f"the checkpoint stands within an epoch of {then} images at a time over all "
                 f"devices, but this run takes {now}; set --data.batch_size to make them equal"
             )
-        self._seen = state_dict["seen"] // self._ranks
-        if self._shuffle:
-            self._shuffle.skip = self._seen
+        self._begun = state_dict.get("epoch", 0), state_dict["seen"] // self._ranks
+        if self._shuffle and self.trainer:
+            # A loader exists, and its workers may have begun to read at the wrong place. Lightning
+            # asks for another when it has none.
+            self.trainer.fit_loop._combined_loader = None
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches; the last, smaller one is left out."""
@@ -73,7 +77,9 @@ class ImageData(L.LightningDataModule):
             split, spec.preprocessing, spec.recipe, spec.data, spec.seed, self._unreadable(split)
         )
         self._shuffle = Shuffle(split, spec.seed, rank, ranks)
-        self._shuffle.skip = self._seen
+        self._shuffle.begun = self._begun
+        # Workers begin to read before Lightning says which epoch it is.
+        self._shuffle.set_epoch(self._begun[0])
         return self._loader(
             images, batch_size=spec.batch_size, sampler=self._shuffle, drop_last=True
         )
@@ -127,6 +133,7 @@ class ImageData(L.LightningDataModule):
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=signals.in_worker,
             **how,  # type: ignore[arg-type]  # which images, in which batches
         )
 

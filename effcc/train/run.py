@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import shutil
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,23 +24,31 @@ from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Unlabelled
 from effcc.data.sources import SOURCES, Source
 from effcc.nn import weights
-from effcc.nn.weights import Checkpoint
-from effcc.train import process, provenance, ranks, trainer
-from effcc.train.callbacks import Curve, Keeper
+from effcc.nn.weights import Checkpoint, History
+from effcc.train import checkpoints, guard, process, provenance, ranks, trainer
+from effcc.train.callbacks import Curve
+from effcc.train.checkpoints import Keeper, Unwritable
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
+from effcc.train.guard import Failed, Finite
 from effcc.train.meter import Meter
 from effcc.train.module import CondConvModule
 from effcc.train.process import LostProcess
 from effcc.train.progress import RunProgress
 from effcc.train.ranks import Alone
 from effcc.train.sharding import ShardedEma
+from effcc.train.signals import Signals, Stopped
+
+# Where a run notes the batch whose loss was no number.
+NOT_FINITE = "not-finite.json"
 
 
 class Interrupted(UserError):
-    """Somebody stopped a fit; the message says how to go on."""
+    """Somebody stopped a fit; the message says how to go on, the exit code is as a shell's."""
 
-    exit_code = 130  # as a shell reports Ctrl-C
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +100,9 @@ def fit(
         The record, not yet saved; None in all but the first of several processes.
 
     Raises:
-        Interrupted: Ctrl-C; the last checkpoint is kept.
-        LostProcess: another process of the run ended; the last checkpoint is kept.
+        Interrupted: a signal asked for it; what was done is in the last checkpoint.
+        NotFinite, OutOfMemory, Unwritable, LostProcess: it cannot go on; the last checkpoint is
+            whole.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
     """
     process.follow_first()
@@ -105,41 +114,39 @@ def fit(
     if saved:
         weights.load(module.model, spec.network, saved)
     arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
-    if saved and saved.epochs >= (arguments["max_epochs"] or math.inf):
-        raise UsageError(
-            f"{saved.path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
-        )
+    if saved and _is_over(saved, arguments, home, spec.name):
+        run = _Run(spec, source, home, "fit", command, _id(spec, "fit"))
+        return run.record(_measure(module, data, arguments), saved.path, saved.history)
     run = _Run.begin(spec, source, home, "fit", command)
     average = ShardedEma if arguments.get("strategy") == "fsdp" else Ema
     averaging = [average(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
-    curve = Curve()
+    curve, asked = Curve(), Signals()
+    finite = Finite(run.folder / NOT_FINITE, source.split("train"))
+    keeper = Keeper(run.folder, asked, finite)
     # The meter after what takes time at a batch's end, which is not waiting for data.
-    callbacks = [
-        *(Alone(), *averaging, RunProgress(console)),
-        *(curve, Meter(), Keeper(run.folder)),
-    ]
-    started = time.monotonic()
+    watching = (RunProgress(console), curve, Meter(), asked, finite, keeper)
     try:
-        t = trainer.build(arguments, callbacks, run.folder)
-        with ranks.together(t):
+        t = trainer.build(arguments, [Alone(), *averaging, *watching], run.folder)
+        with asked.listening(), guard.enough_memory(spec.batch_size), ranks.together(t):
             t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        history = History(curve.points, curve.steps(t), curve.seconds)
+        measured = _measure(module, data, arguments)
     except BaseException as error:
-        kept = run.checkpoint.exists()
-        if not kept and process.is_first():  # leave no empty run behind
-            shutil.rmtree(run.folder, ignore_errors=True)
-        how = f"go on with --ckpt_path {home.shown(run.checkpoint)}" if kept else "nothing was kept"
-        where = f"in epoch {module.current_epoch + 1}" + (f"; {how}" if process.is_first() else "")
+        kept = _tidied(keeper.path.parent) or checkpoint
+        how = f"go on with --ckpt_path {home.shown(kept)}" if kept else "nothing was kept"
+        where = f"in epoch {module.current_epoch + 1}"
         if isinstance(error, LostProcess):
-            raise LostProcess(f"{error} {where}") from None
-        if not isinstance(error, SystemExit):  # which is how Lightning ends on Ctrl-C
+            raise LostProcess(f"{error} {where}; {how}") from None
+        if isinstance(error, Failed | Unwritable | Interrupted):
+            error.args = (f"{error}; {how}",)
             raise
-        if not process.is_first():  # which says it for all
-            raise SystemExit(Interrupted.exit_code) from None
-        raise Interrupted(f"stopped {where}") from None
-    seconds = time.monotonic() - started
-    measured = _measure(module, data, arguments)
-    steps = t.global_step - (saved.steps if saved else 0)  # as many as took these seconds
-    return run.record(measured, run.checkpoint, seconds, steps=steps, curve=curve.points)
+        if not isinstance(error, Stopped | SystemExit):  # the second is Lightning's way at Ctrl-C
+            raise
+        # Without a signal of its own, a process stops with the others.
+        number = asked.received or signal.SIGTERM
+        by = "" if number == signal.SIGINT else f" by {number.name}"
+        raise Interrupted(f"stopped {where}{by}; {how}", number) from None
+    return run.record(measured, run.checkpoint, history)
 
 
 def evaluate(
@@ -161,7 +168,7 @@ def evaluate(
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
     measured = _measure(module, data, ranks.launched(spec.trainer), split)
-    return run.record(measured, checkpoint.path, time.monotonic() - started)
+    return run.record(measured, checkpoint.path, History(seconds=time.monotonic() - started))
 
 
 def predict(
@@ -196,12 +203,6 @@ def predict(
             classes = tuple((names[i], p) for i, p in ranked)
             predictions.append(Prediction(str(images[position]), classes))
     return predictions
-
-
-def newest_checkpoint(home: Home, variant: str) -> Path | None:
-    """The last checkpoint of a variant's newest run."""
-    found = sorted((home.runs / variant).glob("*/last.ckpt"), key=lambda path: path.parent.name)
-    return found[-1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +248,9 @@ class _Run:
     @property
     def checkpoint(self) -> Path:
         """The last one."""
-        return self.folder / "last.ckpt"
+        return self.folder / checkpoints.LAST
 
-    def record(
-        self,
-        measured: _Measured,
-        checkpoint: Path,
-        seconds: float,
-        steps: int = 0,
-        curve: tuple[Mapping[str, float], ...] = (),
-    ) -> Record | None:
+    def record(self, measured: _Measured, checkpoint: Path, history: History) -> Record | None:
         """The run's record; None in all but the first of several processes."""
         if not process.is_first():
             return None
@@ -282,9 +276,9 @@ class _Run:
                 unreadable=measured.unreadable,
             ),
             metrics=measured.metrics,
-            curve=curve,
-            seconds=round(seconds, 1),
-            steps=steps,
+            curve=history.points,
+            seconds=round(history.seconds, 1),
+            steps=history.steps,
             git=provenance.git(self.home.root),
             versions=provenance.versions(),
             device=measured.device,
@@ -301,8 +295,11 @@ def _measure(
 ) -> _Measured:
     t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
     look = t.validate if split == "val" else t.test
-    with ranks.together(t):
-        values = look(module, data, verbose=False)[0]
+    try:
+        with ranks.together(t):
+            values = look(module, data, verbose=False)[0]
+    except SystemExit:  # Lightning's way at Ctrl-C
+        raise Interrupted("stopped while measuring") from None
     n, unreadable = round(values[f"{split}_n"]), round(values[f"{split}_unreadable"])
     if n == 0:
         raise BadImage(f"none of the {unreadable} {split} images could be decoded")
@@ -312,6 +309,33 @@ def _measure(
             metrics[name] = results.accuracy(round(values[f"{split}_{name}"] * n), n)
     device = provenance.device(t.strategy.root_device.type, t.world_size)
     return _Measured(metrics, split, unreadable, device)
+
+
+def _is_over(saved: Checkpoint, arguments: Mapping[str, Any], home: Home, variant: str) -> bool:
+    """Whether a checkpoint has all its training, and only the record is missing.
+
+    Raises:
+        UsageError: nothing is missing.
+    """
+    limits = ((arguments["max_epochs"], saved.epochs), (arguments.get("max_steps"), saved.steps))
+    if not any(isinstance(limit, int) and 0 < limit <= done for limit, done in limits):
+        return False
+    path = home.shown(saved.path)
+    ended = any(point["step"] == saved.steps for point in saved.history.points)
+    recorded = any(path == record.checkpoint["path"] for record in results.load(home, variant))
+    if recorded or not ended:  # the second: it was stopped later, within an epoch
+        raise UsageError(
+            f"{path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
+        )
+    return True
+
+
+def _tidied(folder: Path) -> Path | None:
+    """The last checkpoint of a run that ended early; a run that has nothing leaves no folder."""
+    kept = checkpoints.kept(folder)
+    if not kept and process.is_first() and not (folder / NOT_FINITE).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+    return kept
 
 
 def _id(spec: Spec, verb: str) -> str:

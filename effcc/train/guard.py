@@ -1,0 +1,165 @@
+"""What stops a run from inside: a loss that is no number any more, and memory that is used up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from effcc.catalog import files
+from effcc.catalog.errors import UserError
+from effcc.data.loader import Batch
+from effcc.data.split import Split
+
+# Looking at a loss makes the processor wait for an accelerator, so there it is done this rarely;
+# on a processor it costs nothing and is done at every batch. Always before a checkpoint is written.
+LOOK_EVERY = 50
+
+
+class Failed(UserError):
+    """Training cannot go on as it is."""
+
+    exit_code = 5
+
+
+class NotFinite(Failed):
+    """The loss, or a weight, is infinite or no number; the message names the step."""
+
+
+class OutOfMemory(Failed):
+    """A step needs more memory than there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A batch and what it was trained with."""
+
+    step: int  # optimiser steps, from 1
+    epoch: int  # from 1
+    lr: float
+    loss: Tensor
+    positions: Tensor
+
+
+class Finite(L.Callback):
+    """Stops the run at a loss that is not finite, with its batch written to `path`.
+
+    Where several processes train, all stop at the same batch, and those that have such a loss write
+    their batch.
+    """
+
+    def __init__(self, path: Path, split: Split) -> None:
+        self.path, self.split = path, split
+        self._lr = 0.0
+        self._step = 0
+        self._unseen: list[_Step] = []
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """All processes write into the first one's folder."""
+        self.path = trainer.strategy.broadcast(self.path)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Note the rate: by the end of the batch it is the next step's."""
+        self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self._step = trainer.global_step + 1
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Look at the loss, or keep it until it is time to look."""
+        loss, epoch = outputs["loss"].float(), trainer.current_epoch + 1
+        self._unseen.append(_Step(self._step, epoch, self._lr, loss, batch.positions))
+        if loss.device.type == "cpu" or len(self._unseen) >= LOOK_EVERY:
+            self.look(trainer)
+
+    def look(self, trainer: L.Trainer) -> None:
+        """Look at the losses that nobody has looked at.
+
+        Raises:
+            NotFinite: one is infinite or no number.
+        """
+        steps, self._unseen = self._unseen, []
+        if steps:
+            finite = torch.stack([step.loss for step in steps]).isfinite().tolist()
+            bad = next((s for s, fine in zip(steps, finite, strict=True) if not fine), None)
+            if not trainer.strategy.reduce_boolean_decision(bad is None):
+                raise NotFinite(self._record(bad, trainer.global_rank) if bad else _ELSEWHERE)
+
+    def vouch(self, trainer: L.Trainer) -> None:
+        """See that weights may be written over those of an earlier step.
+
+        Raises:
+            NotFinite: a loss or a weight is infinite or no number.
+        """
+        self.look(trainer)
+        weights = trainer.lightning_module.parameters()
+        fine = bool(torch.stack([w.detach().isfinite().all() for w in weights]).all())
+        if not trainer.strategy.reduce_boolean_decision(fine):
+            raise NotFinite(
+                f"a weight is infinite or no number after step {trainer.global_step}, "
+                f"learning rate {self._lr:.3g}; a lower --recipe.lr may help"
+            )
+
+    def _record(self, bad: _Step, rank: int) -> str:
+        """Write the batch down; returns the message."""
+        positions = bad.positions.tolist()
+        names = [self.split.where(position) for position in positions]
+        told = {
+            "loss": str(bad.loss.item()),
+            "step": bad.step,
+            "epoch": bad.epoch,
+            "learning_rate": bad.lr,
+            "process": rank,
+            "positions": positions,
+            "images": names,
+        }
+        path = self.path.with_stem(f"{self.path.stem}-{rank}") if rank else self.path
+        files.write(path, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return (
+            f"the loss is {told['loss']} at step {bad.step} (epoch {bad.epoch}, learning rate "
+            f"{bad.lr:.3g}) on {', '.join(names[:3])}{more}, all named in {path}; "
+            "a lower --recipe.lr may help"
+        )
+
+
+_ELSEWHERE = "the loss of another process is infinite or no number; that process says more"
+
+
+@contextmanager
+def enough_memory(batch_size: int) -> Generator[None]:
+    """Say in one line when a step of `batch_size` images per device does not fit.
+
+    Raises:
+        OutOfMemory: it did not.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"out of memory with {batch_size} images at a time on a device; lower "
+            "--data.batch_size (--trainer.accumulate_grad_batches keeps the images of a step)"
+        ) from None
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The allocator of processors raises a plain RuntimeError.
+    return any(words in str(error) for words in ("can't allocate memory", "not enough memory"))

@@ -1,0 +1,289 @@
+"""Nothing lost: whatever ends a run, at whatever moment, it goes on and ends with the same bits."""
+
+import functools
+import math
+import random
+import resource
+import signal
+
+import pytest
+from child import Command
+from conftest import copied
+from test_run import assert_same_bits, content, fit
+
+from effcc import cli
+from effcc.catalog import results
+from effcc.catalog.home import Home
+from effcc.data.decode import BadImage
+from effcc.data.loader import Training
+from effcc.nn.weights import BadCheckpoint
+from effcc.train import checkpoints, run
+from effcc.train.checkpoints import Keeper
+from effcc.train.module import CondConvModule
+
+# Three epochs of eight steps, of a network that can be written in some milliseconds.
+FIT = [
+    *("fit", "--config", "registry/cc_pico_4e.yaml"),
+    *("--network.depth", "0.3", "--network.head", "64", "--data.batch_size", "8"),
+    *("--recipe.epochs", "3", "--recipe.warmup_epochs", "1", "--network.drop_path", "0.2"),
+    *("--trainer.limit_train_batches", "8", "--trainer.limit_val_batches", "2"),
+    *("--trainer.limit_test_batches", "2", "--trainer.accelerator", "cpu"),
+]
+
+
+PICO = "cc_pico_4e"
+
+
+def started(project, *settings):
+    """A run that keeps every step, from the last checkpoint if there is one."""
+    last = ["--ckpt_path", "last"] if checkpoints.newest(project.runs / PICO) else []
+    return Command(project, *FIT, *settings, *last, always=True)
+
+
+def recorded(project):
+    """The one record of a project, and its checkpoint."""
+    (record,) = results.load(project, PICO)
+    return record, project.root / record.checkpoint["path"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The record and the checkpoint of a run that nobody stopped."""
+    project = copied(tmp_path_factory.mktemp("unbroken"))
+    command = Command(project, *FIT)
+    assert command.wait() == 0, command.said
+    return recorded(project)
+
+
+def assert_ends_as(unbroken, project):
+    """Let the run go on undisturbed."""
+    command = started(project)
+    assert command.wait() == 0, command.said
+    record, checkpoint = recorded(project)
+    assert_same_bits(unbroken[1], checkpoint)
+    assert record.metrics == unbroken[0].metrics
+    assert record.curve == unbroken[0].curve
+    assert record.steps == 24
+
+
+def killed(project, chance, latest):
+    """Kill a run up to `latest` seconds after it has kept something; whether it had not ended."""
+    command = started(project)
+    if command.until("last.ckpt"):
+        command.process.join(chance.uniform(0, latest))
+    command.signal(signal.SIGKILL)
+    return command.wait() == -signal.SIGKILL
+
+
+def killed_in_a_write(project, chance):
+    """Kill a run while it writes a checkpoint over another; whether that was hit."""
+    command = started(project)
+    if command.until("previous.ckpt") and command.until("last.ckpt.part"):
+        command.process.join(chance.uniform(0, 0.01))
+    command.signal(signal.SIGKILL)
+    (folder,) = command.folders
+    return command.wait() == -signal.SIGKILL and (folder / "last.ckpt.part").exists()
+
+
+def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(project, unbroken):
+    chance = random.Random(7)
+    assert killed(project, chance, 0.4)
+    assert any(killed_in_a_write(project, chance) for _ in range(5))
+    assert killed(project, chance, 0.4)
+    assert_ends_as(unbroken, project)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_run_killed_many_times_ends_as_an_unbroken_one(project, unbroken, seed):
+    chance, hits = random.Random(seed), 0
+    for _ in range(40):
+        in_a_write = chance.random() < 0.5
+        hits += killed_in_a_write(project, chance) if in_a_write else killed(project, chance, 0.1)
+        if hits == 20 or results.load(project, PICO):
+            break
+    assert hits >= 10
+    if not results.load(project, PICO):
+        assert_ends_as(unbroken, project)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_ends_the_command_by_itself_and_says_how_to_go_on(project, unbroken, number):
+    command = started(project, "--data.workers", "1")
+    assert command.until("last.ckpt")
+    # To the loader processes too, as terminals and clusters do.
+    command.signal(number, everyone=True)
+    assert command.wait() == 128 + number, command.said
+    last = command.said.splitlines()[-1]
+    assert last.startswith("stopped in epoch")
+    (path,) = project.runs.glob("*/*/last.ckpt")
+    assert last.endswith(f"; go on with --ckpt_path {project.shown(path)}")
+    assert not list(project.runs.glob("*/*/*.part"))
+    if number == signal.SIGTERM:
+        assert_ends_as(unbroken, project)
+
+
+def test_a_full_disk_stops_the_run_in_one_line_and_leaves_the_checkpoint(project, unbroken):
+    command = started(project)
+    assert command.until("previous.ckpt")
+    resource.prlimit(command.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
+    assert command.wait() == 3, command.said
+    (folder,) = command.folders
+    shown = project.shown(folder / "last.ckpt")
+    assert command.said.splitlines()[-1] == (
+        f"{folder / 'last.ckpt'}: cannot be written: File too large; go on with --ckpt_path {shown}"
+    )
+    assert {path.name for path in folder.glob("*.ckpt*")} == {"last.ckpt", "previous.ckpt"}
+    assert_ends_as(unbroken, project)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A project with a run that kept its last two steps."""
+    project = copied(tmp_path_factory.mktemp("written"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "Keeper", functools.partial(Keeper, every=0, share=math.inf))
+        _, path = fit(project)
+    return project, path
+
+
+@pytest.fixture
+def last(written):
+    """The last checkpoint, which a test may damage."""
+    _, path = written
+    whole = path.read_bytes()
+    yield path
+    path.write_bytes(whole)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def spoil(path):
+    middle = path.stat().st_size // 2
+    with path.open("r+b") as file:
+        file.seek(middle)
+        file.write(bytes(5000))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def test_a_run_keeps_its_last_two_checkpoints(written):
+    _, path = written
+    assert content(path)["global_step"] == 3
+    assert content(path.with_name("previous.ckpt"))["global_step"] == 2
+    found = checkpoints.newest(path.parents[1])
+    assert (found.checkpoint.path, found.instead) == (path, "")
+
+
+@pytest.mark.parametrize("damage", [cut, spoil, empty, lambda path: path.unlink()])
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(written, last, damage, capsys):
+    project, _ = written
+    damage(last)
+    words = ["--config", str(project.registry / "cc_pico_4e.yaml"), "--ckpt_path", "last"]
+    assert cli.main(["fit", *words, "--print_config"]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(str(last))
+    assert first.endswith("; taking the one before it")
+    assert second == f"checkpoint {project.shown(last.with_name('previous.ckpt'))}"
+
+
+def test_a_run_with_nothing_whole_says_so_and_no_other_is_taken(written, last, tmp_path):
+    runs = tmp_path / PICO
+    for name in ("20260101T000000Z-fit-digits-0", "20260102T000000Z-fit-digits-0"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "last.ckpt").write_bytes(last.read_bytes())
+    (runs / "20260103T000000Z-fit-digits-0").mkdir()  # killed before it had kept anything
+    assert checkpoints.newest(runs).checkpoint.path.parent.name.startswith("20260102")
+    cut(runs / "20260102T000000Z-fit-digits-0" / "last.ckpt")
+    with pytest.raises(BadCheckpoint, match="20260102"):
+        checkpoints.newest(runs)
+    assert checkpoints.newest(tmp_path / "none") is None
+
+
+def writes(home, monkeypatch, **keeper):
+    """The steps at which a run of two epochs, three steps each, writes a checkpoint."""
+    steps = []
+    monkeypatch.setattr(run, "Keeper", functools.partial(Keeper, **keeper))
+    original = checkpoints.WholeFiles.save_checkpoint
+
+    def spy(self, checkpoint, path, storage_options=None):
+        steps.append(checkpoint["global_step"])
+        original(self, checkpoint, path)
+
+    monkeypatch.setattr(checkpoints.WholeFiles, "save_checkpoint", spy)
+    fit(home, recipe__epochs=2, network__depth=0.3)
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("keeper", "steps"),
+    [
+        ({}, [1, 6]),
+        ({"every": 0, "share": 1e-9}, [1, 6]),
+        ({"every": 0, "share": math.inf}, [1, 2, 3, 4, 5, 6]),
+    ],
+    ids=["once a minute", "for a small share of the time", "always"],
+)
+def test_checkpoints_are_written_at_the_first_step_in_intervals_and_at_the_end(
+    tmp_path, monkeypatch, keeper, steps
+):
+    assert writes(Home(tmp_path.resolve()), monkeypatch, **keeper) == steps
+
+
+def test_an_error_between_two_steps_keeps_what_was_done(tmp_path, monkeypatch, last):
+    home = Home(tmp_path.resolve())
+    original, read = Training.__getitem__, []
+
+    def unreadable(self, index):
+        read.append(index)
+        if len(read) == 2 * 16 + 1:
+            raise BadImage("a.png: cannot be decoded")
+        return original(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "__getitem__", unreadable)
+        with pytest.raises(BadImage, match=r"a\.png"):
+            fit(home)
+    (path,) = home.runs.glob("*/*/last.ckpt")
+    assert content(path)["global_step"] == 2
+    _, finished = fit(home, checkpoint=path)
+    assert_same_bits(last, finished)
+
+
+def test_an_error_within_a_step_keeps_what_was_before(tmp_path, monkeypatch):
+    home, original = Home(tmp_path.resolve()), CondConvModule.training_step
+
+    def failing(self, batch, batch_idx):
+        assert batch_idx < 2, "our mistake"
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(CondConvModule, "training_step", failing)
+    with pytest.raises(AssertionError, match="our mistake"):
+        fit(home)
+    (path,) = home.runs.glob("*/*/last.ckpt")
+    assert content(path)["global_step"] == 1
+
+
+def test_a_run_by_steps_goes_on_too(tmp_path, monkeypatch):
+    home = Home(tmp_path.resolve())
+    settings = {"trainer__max_steps": 5, "recipe__epochs": 2}
+    _, whole = fit(home, **settings)
+    original = CondConvModule.on_train_batch_start
+
+    def asking(self, batch, batch_idx):
+        if self.global_step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CondConvModule, "on_train_batch_start", asking)
+        with pytest.raises(run.Interrupted):
+            fit(home, **settings)
+    path = checkpoints.newest(home.runs / PICO).checkpoint.path
+    assert content(path)["global_step"] == 4
+    _, finished = fit(home, checkpoint=path, **settings)
+    assert_same_bits(whole, finished)
