@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from effcc.catalog.spec import Spec
 from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build
-from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
+from effcc.train.optim import RMSpropTF, WarmupStaircase, frozen, parameter_groups
 
 # Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
 _LUMA = (0.299, 0.587, 0.114)
@@ -40,6 +40,10 @@ class CondConvModule(L.LightningModule):
             residual_gamma=recipe.residual_gamma,
         )
         self.model = self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._frozen = frozen(self.model, recipe.freeze_stages)
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train()
         for name in ("mean", "std"):
             level = 255 * torch.tensor(getattr(spec.preprocessing, name)).view(1, 3, 1, 1)
             if spec.network.in_channels == 1:
@@ -56,6 +60,15 @@ class CondConvModule(L.LightningModule):
             }
         )
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
+
+    def train(self, mode: bool = True) -> Self:
+        """As ever, but frozen batch norms keep the statistics that they have, and use them."""
+        super().train(mode)
+        for part in self._frozen:
+            for module in part.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, classes) of images (batch, 3, size, size), as a `Batch` has them."""
@@ -127,7 +140,7 @@ class CondConvModule(L.LightningModule):
         """The authors' RMSProp and schedule."""
         recipe = self.spec.recipe
         optimizer = RMSpropTF(
-            parameter_groups(self.model, recipe),
+            parameter_groups(self.model, recipe, self.peak_lr),
             lr=self.peak_lr,
             decay=recipe.rmsprop_decay,
             momentum=recipe.momentum,
@@ -147,10 +160,9 @@ class CondConvModule(L.LightningModule):
         """A resumed run follows the settings it has now: checkpoints restore state, not choices."""
         recipe = self.spec.recipe
         for optimizer in self.trainer.optimizers:
-            for group, decay in zip(
-                optimizer.param_groups, (recipe.weight_decay, 0.0), strict=True
-            ):
-                group |= {"weight_decay": decay, "momentum": recipe.momentum}
+            now = parameter_groups(self.model, recipe)
+            for group, chosen in zip(optimizer.param_groups, now, strict=True):
+                group |= {"weight_decay": chosen["weight_decay"], "momentum": recipe.momentum}
                 group |= {"decay": recipe.rmsprop_decay, "eps": recipe.rmsprop_eps}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

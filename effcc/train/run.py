@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 from rich.console import Console
 
-from effcc.catalog import results
+from effcc.catalog import files, results
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
@@ -22,9 +22,9 @@ from effcc.catalog.spec import Spec
 from effcc.data.decode import MissingData
 from effcc.data.loader import Unlabelled
 from effcc.data.sources import SOURCES, Source
-from effcc.nn import weights
+from effcc.nn import transfer, weights
 from effcc.nn.weights import Checkpoint
-from effcc.train import process, provenance, trainer
+from effcc.train import optim, process, provenance, trainer
 from effcc.train.callbacks import Curve, Keeper
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
@@ -87,6 +87,7 @@ def fit(
     Raises:
         Interrupted: Ctrl-C; the last checkpoint is kept.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
+        NotPublished, BadDownload: it should start from published weights, and cannot.
     """
     process.keep_memory()
     L.seed_everything(spec.seed, workers=True, verbose=False)
@@ -96,6 +97,10 @@ def fit(
         raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
         weights.load(module.model, spec.network, saved)
+        optim.check_same_groups(saved.settings.get("recipe") or {}, spec.recipe)
+    elif spec.recipe.pretrained:
+        for line in transfer.from_published(module.model, spec):
+            console.print(line, highlight=False, markup=False)
     arguments = {"max_epochs": spec.recipe.epochs} | dict(spec.trainer)
     if saved and saved.epochs >= (arguments["max_epochs"] or math.inf):
         raise UsageError(
@@ -262,7 +267,7 @@ class _Run:
             device=measured.device,
             checkpoint={
                 "path": self.home.shown(checkpoint),
-                "sha256": provenance.sha256(checkpoint),
+                "sha256": files.sha256(checkpoint),
                 "bytes": checkpoint.stat().st_size,
             },
         )
