@@ -80,6 +80,8 @@ def test_what_a_block_wrote_takes_the_place_whole(tmp_path):
     with files.whole(tmp_path / "f") as temporary:
         temporary.write_bytes(b"new")
         assert (tmp_path / "f").read_bytes() == b"old"
+        temporary.chmod(0o600)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
     assert contents(tmp_path) == {"f": b"new"}
 
 
