@@ -11,7 +11,9 @@ Importing this package imports no torch; `create` and `create_module` do.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,31 +58,51 @@ def load(
 
 
 def create(
-    name: str, *, num_classes: int | None = None, settings: Mapping[str, Any] | None = None
+    name: str,
+    *,
+    pretrained: bool | str | os.PathLike[str] = False,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> EfficientNet:
-    """Build a variant's network with fresh weights, drawn from torch's global generator.
+    """Build a variant's network.
 
     Args:
         name: as in `list_variants()`.
+        pretrained: False draws fresh weights from torch's global generator; True starts from the
+            published ones, fetched into the cache if they are not there; a path from that
+            checkpoint's. A classifier of another size stays fresh, the stem is adapted to other
+            channels.
         num_classes: outputs of the classifier; None keeps the variant's own (1000 unless it says
             otherwise).
+        in_channels: channels of the input; None keeps the variant's own, 3.
         settings: as in `load`.
 
     Returns:
-        A module from normalised images (batch, 3, height, width) to logits (batch, num_classes), in
-        training mode. Its state dict has timm's names.
+        A module from normalised images (batch, in_channels, height, width) to logits (batch,
+        num_classes), in training mode. Its state dict has timm's names.
 
     Raises:
-        As `load`.
+        As `load`; besides, for `pretrained`, NotPublished, BadDownload (effcc.nn.published) and
+        BadCheckpoint (effcc.nn.weights).
     """
+    from effcc.nn import transfer
     from effcc.nn.efficientnet import build
 
-    spec = load(name, settings=settings)
+    changes = dict(settings or {})
+    if in_channels is not None:
+        changes["network.in_channels"] = in_channels
+    spec = load(name, settings=changes)
     spec = spec if num_classes is None else spec.with_classes(num_classes)
     recipe = spec.recipe
-    return build(
+    model = build(
         spec.network, classifier_init=recipe.classifier_init, residual_gamma=recipe.residual_gamma
     )
+    if pretrained is True:
+        transfer.from_published(model, spec)
+    elif pretrained is not False:
+        transfer.from_file(model, spec, Path(pretrained))
+    return model
 
 
 def create_module(

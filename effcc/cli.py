@@ -69,6 +69,10 @@ def fit(args: argparse.Namespace) -> int:
         return _print_config(spec)
     console = _console()
     _announce(spec, at, console)
+    if spec.recipe.pretrained and not checkpoint:
+        from effcc import exchange
+
+        exchange.pull(spec)  # before torch is loaded: what is missing is said at once
     from effcc.train import run
 
     spec, source = run.prepare(spec)
@@ -123,6 +127,44 @@ def predict(args: argparse.Namespace) -> int:
         return 0
     rows = [(p.classes[0][0], f"{100 * p.classes[0][1]:.1f} %", p.file) for p in predictions]
     print(terminal.table(("class", "probability", "file"), rows))
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a checkpoint's averaged weights for others: safetensors, timm, ONNX, a Hub folder."""
+    if not args.to and not args.print_config:
+        raise UsageError("export: name the folder to write to, as in --to exported")
+    at, spec, checkpoint = _resolve(args, source=None)
+    if args.print_config:
+        return _print_config(spec)
+    assert checkpoint is not None
+    from effcc import exchange
+
+    formats = {*(args.format or ["safetensors"]), *([] if args.push is None else ["hub"])}
+    folder = Path(args.to)
+    for line in exchange.export(
+        spec, checkpoint, at, folder, formats, routing=args.routing, push=args.push
+    ):
+        print(line)
+    return 0
+
+
+def weights(args: argparse.Namespace) -> int:
+    """Fetch published weights into the cache, or list what is there."""
+    from effcc import exchange
+    from effcc.catalog import registry
+
+    at = home.find()
+    if args.action == "list":
+        print(terminal.table(("variant", "cached", "file"), exchange.known(at)))
+        return 0
+    if not args.name:
+        raise UsageError(
+            f"weights pull: name a variant; there are: {', '.join(registry.names(at))}"
+        )
+    spec = registry.load(args.name, at)
+    print(exchange.pull(spec, Path(args.file) if args.file else None))
+    print(f"start from them: effcc fit --config registry/{spec.name}.yaml --recipe.pretrained true")
     return 0
 
 
@@ -446,6 +488,8 @@ VERBS = {
     "validate": validate,
     "test": test,
     "predict": predict,
+    "export": export,
+    "weights": weights,
     "list": list_,
     "show": show,
     "check": check,

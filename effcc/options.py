@@ -12,8 +12,9 @@ from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageErr
 from effcc.catalog.spec import rule, settings_in_order
 
 # The verbs that resolve a variant, and so take settings.
-TAKE_SETTINGS = ("fit", "validate", "test", "predict", "show")
-
+TAKE_SETTINGS = ("fit", "validate", "test", "predict", "export", "show")
+# What export writes.
+FORMATS = ("safetensors", "timm", "onnx", "hub")
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -62,6 +63,22 @@ def _of_predict(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("images", nargs="*", metavar="IMAGE", help="image files or folders")
     sub.add_argument("--top", type=int, default=5, metavar="N", help="classes an image in --json")
     sub.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _of_export(sub: argparse.ArgumentParser) -> None:
+    _of_a_run(sub)
+    add = sub.add_argument
+    add("--to", metavar="DIR", help="the folder to write to")
+    named = f"any of {', '.join(FORMATS)}; the first unless stated"
+    add("--format", nargs="+", choices=FORMATS, default=[], metavar="FORMAT", help=named)
+    add("--routing", action="store_true", help="onnx: each block's routing, as a second output")
+    add("--push", metavar="REPO", help="upload the hub folder to this Hugging Face repository")
+
+
+def _of_weights(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("action", choices=("list", "pull"), help="what is there, or fetch a file")
+    sub.add_argument("name", nargs="?", help="pull: a variant")
+    sub.add_argument("--file", metavar="FILE", help="pull: a copy to take instead of the net's")
 
 
 def _of_list(sub: argparse.ArgumentParser) -> None:
@@ -116,6 +133,8 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "validate": _of_a_run,
     "test": _of_a_run,
     "predict": _of_predict,
+    "export": _of_export,
+    "weights": _of_weights,
     "list": _of_list,
     "show": _of_show,
     "check": _of_check,

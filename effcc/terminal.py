@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,21 @@ def millions(number: int) -> str:
 def measured(top1: float | None, source: str | None) -> str:
     """An accuracy and what it was measured on, or nothing."""
     return "" if top1 is None else f"{100 * top1:.1f} % on {source}"
+
+
+@contextlib.contextmanager
+def transfer(what: str) -> Generator[Callable[[int, int | None], None] | None]:
+    """A bar of bytes on the terminal's error stream, to call with (done, total); None off one."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
 def setting(value: Any) -> str:

@@ -75,3 +75,31 @@ def test_text_that_cannot_be_encoded_leaves_nothing(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         files.create(tmp_path / "f", "half \ud800")
     assert contents(tmp_path) == {}
+
+
+def test_what_a_block_wrote_takes_the_place_whole(tmp_path):
+    (tmp_path / "f").write_bytes(b"old")
+    with files.whole(tmp_path / "f") as temporary:
+        temporary.write_bytes(b"new")
+        assert (tmp_path / "f").read_bytes() == b"old"
+        temporary.chmod(0o600)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
+    assert contents(tmp_path) == {"f": b"new"}
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "f").write_bytes(b"old")
+
+    def stop_half_way():
+        with files.whole(tmp_path / "f") as temporary:
+            temporary.write_bytes(b"ne")
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        stop_half_way()
+    assert contents(tmp_path) == {"f": b"old"}
+
+
+def test_a_files_hash_is_sha256(tmp_path):
+    (tmp_path / "f").write_bytes(b"abc")
+    assert files.sha256(tmp_path / "f").startswith("ba7816bf8f01cfea414140de5dae2223b00361a3")

@@ -34,6 +34,11 @@ HEAVY = {
     "tensorboardX": {"train"},
     "wandb": {"train"},
     "mlflow": {"train"},
+    "safetensors": {"nn"},
+    "onnx": {"nn"},
+    "onnxscript": {"nn"},
+    "onnxruntime": {"nn"},
+    "huggingface_hub": {"report"},
 }
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if "project" not in path.relative_to(PACKAGE).parts
@@ -176,6 +181,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["check", "model-index"],
         ["docs"],
         ["docs", "--check"],
+        ["weights", "list"],
     ]
     python(RUN, json.dumps(list(HEAVY)), json.dumps(verbs))
     assert (project.models / "cc_b0_4e.md").is_file()

@@ -13,7 +13,7 @@ from effcc.data.loader import Batch
 from effcc.nn import weights
 from effcc.train import trainer
 from effcc.train.module import CondConvModule
-from effcc.train.optim import RMSpropTF, WarmupStaircase
+from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
 
 TINY = {"network.depth": 0.3, "network.head": 64, "preprocessing.image_size": 32}
 
@@ -228,6 +228,58 @@ def test_settings_of_now_win_over_those_of_the_checkpoint():
         assert group["weight_decay"] == 0.0
         assert group["lr"] == pytest.approx(0.1)
     assert old_trainer.world_size == 1
+
+
+def test_frozen_stages_keep_weights_and_statistics_through_training_and_validation():
+    torch.manual_seed(0)
+    module = CondConvModule(spec(recipe__freeze_stages=2))
+    before = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
+    module.eval()
+    module.train()  # as a trainer goes back and forth
+    stem, last = module.model.bn1, module.model.bn2
+    assert (stem.training, last.training, module.model.blocks[0].training) == (False, True, True)
+    optimizer = RMSpropTF(
+        parameter_groups(module.model, module.spec.recipe, 0.01),
+        lr=0.01,
+        decay=0.9,
+        momentum=0.9,
+        eps=1e-3,
+    )
+    for seed in range(2):
+        module(images(4, seed)).sum().backward()
+        optimizer.step()
+    kept = ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")
+    for name, tensor in module.model.state_dict().items():
+        assert tensor.equal(before[name]) == name.startswith(kept), name
+
+
+def test_nothing_is_frozen_unless_asked_for():
+    module = CondConvModule(spec())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+    assert all(part.training for part in module.modules())
+
+
+def test_resumed_groups_get_the_decays_and_rates_of_now():
+    def resumed(**settings):
+        module = CondConvModule(spec(recipe__layer_decay=0.5, recipe__head_lr=2, **settings))
+        stand_in = attach(module)
+        chosen = module.configure_optimizers()
+        stand_in.optimizers = [chosen["optimizer"]]
+        return module, chosen["optimizer"], chosen["lr_scheduler"]["scheduler"], stand_in
+
+    _, old, _, _ = resumed(recipe__weight_decay=0.3, recipe__lr=0.9)
+    saved = copy.deepcopy(old.state_dict())
+    now = {"recipe__weight_decay": 0.1, "recipe__lr": 0.01, "recipe__warmup_epochs": 0}
+    module, optimizer, schedule, kept = resumed(**now)
+    optimizer.load_state_dict(saved)
+    schedule.load_state_dict({"last_epoch": 0})
+    module.on_train_start()
+    expected = parameter_groups(module.model, module.spec.recipe, module.peak_lr)
+    assert len(optimizer.param_groups) == len(expected) > 2
+    for group, fresh in zip(optimizer.param_groups, expected, strict=True):
+        assert group["weight_decay"] == fresh["weight_decay"]
+        assert group["lr"] == pytest.approx(fresh["lr"])
+    assert kept.optimizers == [optimizer]
 
 
 def test_a_checkpoint_can_be_read_without_trusting_it(module, tmp_path):

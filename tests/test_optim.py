@@ -1,6 +1,7 @@
 """The optimiser and schedule against TensorFlow's own numbers, and what checkpoints restore."""
 
 import copy
+import dataclasses
 
 import golden
 import numpy as np
@@ -9,8 +10,16 @@ import torch
 from torch import nn
 
 import effcc
+from effcc.catalog.errors import UsageError
 from effcc.nn.efficientnet import EfficientNet
-from effcc.train.optim import RMSpropTF, WarmupStaircase, _parts, parameter_groups
+from effcc.train.optim import (
+    RMSpropTF,
+    WarmupStaircase,
+    _parts,
+    check_same_groups,
+    parameter_groups,
+    parts,
+)
 
 # TensorFlow keeps these settings in single precision, whatever the variables are in.
 AUTHORS = {
@@ -201,6 +210,81 @@ def test_frozen_parameters_are_in_no_group():
     model.conv_stem.requires_grad_(False)
     groups = parameter_groups(model, spec.recipe)
     assert [len(group["params"]) for group in groups] == [130, 98]
+
+
+def fine(**settings):
+    """cc_b0_4e without its tensors, its recipe changed, and its parameters' names."""
+    recipe = dataclasses.replace(effcc.load("cc_b0_4e").recipe, **settings)
+    with torch.device("meta"):
+        model = EfficientNet(effcc.load("cc_b0_4e").network)
+    return model, recipe, {parameter: name for name, parameter in model.named_parameters()}
+
+
+def test_without_fine_tuning_there_are_two_groups_in_the_models_order():
+    # Checkpoints number parameters by their place in the groups.
+    model, recipe, names = fine()
+    groups = parameter_groups(model, recipe, 0.3)
+    assert [group["lr"] for group in groups] == [0.3, 0.3]
+    order = [names[p] for p in model.parameters()]
+    for group in groups:
+        places = [order.index(names[p]) for p in group["params"]]
+        assert places == sorted(places)
+
+
+def test_parts_hold_every_parameter_once_from_the_classifier_to_the_stem():
+    model, _, names = fine()
+    found = [
+        {names[p].split(".")[0] for module in part for p in module.parameters()}
+        for part in parts(model)
+    ]
+    assert found[0] == {"classifier"}
+    assert found[1] == {"blocks", "conv_head", "bn2"}
+    assert found[-1] == {"conv_stem", "bn1"}
+    assert len(found) == 9  # seven stages
+    every = [names[p] for part in parts(model) for m in part for p in m.parameters()]
+    assert sorted(every) == sorted(names.values())
+
+
+def test_rates_fall_with_the_distance_from_the_classifier():
+    model, recipe, names = fine(layer_decay=0.5, head_lr=10.0)
+    groups = parameter_groups(model, recipe, 0.1)
+    rates = {names[p]: group["lr"] for group in groups for p in group["params"]}
+    assert len(rates) == len(names)
+    assert rates["classifier.weight"] == rates["classifier.bias"] == 1.0
+    for name in ("conv_head.weight", "bn2.weight", "blocks.6.0.conv_pw.weight"):
+        assert rates[name] == pytest.approx(0.1 * 0.5)
+    assert rates["blocks.5.0.bn1.bias"] == pytest.approx(0.1 * 0.5**2)
+    assert rates["blocks.0.0.conv_dw.weight"] == pytest.approx(0.1 * 0.5**7)
+    assert rates["conv_stem.weight"] == rates["bn1.weight"] == pytest.approx(0.1 * 0.5**8)
+    decays = {names[p]: group["weight_decay"] for group in groups for p in group["params"]}
+    plain = parameter_groups(*fine()[:2])
+    assert sum(decay > 0 for decay in decays.values()) == len(plain[0]["params"])
+
+
+def test_the_schedule_keeps_the_proportions_of_rates():
+    model, recipe, _ = fine(layer_decay=0.5, head_lr=3.0)
+    groups = parameter_groups(model, recipe, 0.1)
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    schedule = WarmupStaircase(optimizer, warmup_steps=4, decay_steps=3, decay_rate=0.9)
+    full = [group["lr"] for group in parameter_groups(model, recipe, 0.1)]
+    for _ in range(8):
+        factor = schedule.factor(schedule.last_epoch)
+        found = [group["lr"] for group in optimizer.param_groups]
+        assert found == pytest.approx([factor * rate for rate in full])
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"freeze_stages": 1}, {"layer_decay": 0.5}, {"head_lr": 2.0}], ids=str
+)
+def test_state_is_not_given_to_other_groups(changed):
+    _, recipe, _ = fine()
+    check_same_groups(dataclasses.asdict(recipe), recipe)
+    check_same_groups({}, recipe)  # a run from before there was fine-tuning
+    (name,) = changed
+    with pytest.raises(UsageError, match=f"--recipe.{name} .* began with"):
+        check_same_groups(dataclasses.asdict(recipe), dataclasses.replace(recipe, **changed))
 
 
 def test_decay_is_the_gradient_of_the_authors_l2_term():

@@ -8,6 +8,7 @@ import effcc
 from effcc.catalog import registry
 from effcc.catalog.document import BadFile
 from effcc.catalog.registry import UnknownVariant
+from effcc.catalog.spec import Weights
 
 VARIANTS = ("cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e")
 SMALL = """\
@@ -238,6 +239,20 @@ def test_a_checkpoint_brings_its_settings_but_not_its_architecture(small):
     assert (spec.network.experts, spec.recipe.lr) == (4, 0.5)
     assert spec.origins["recipe.lr"].place == "last.ckpt"
     assert spec.origins["network.experts"].layer == "variant"
+
+
+def test_published_weights_are_the_entrys_unless_the_registry_says_otherwise(small):
+    entry = f"{ENTRY}  Weights: https://example.org/a-0123abcd.pth\n"
+    plain = small(entry=entry)
+    assert plain.weights == Weights("https://example.org/a-0123abcd.pth", None)
+    hashed = small(f"weights: {{sha256: {'a' * 64}}}\n", entry)
+    assert hashed.weights == Weights("https://example.org/a-0123abcd.pth", "a" * 64)
+    assert small("weights: {url: 'https://mirror.org/b'}\n", entry).weights.url.endswith("/b")
+    assert small().weights == Weights(None, None)
+    # Where a file lies is no setting: it changes no digest and no record.
+    assert hashed.digest == small().digest
+    assert "64 digits" in message(small, "weights: {sha256: abc}\n")
+    assert "begins with https://" in message(small, "weights: {url: /tmp/a}\n")
 
 
 def test_augmentation_is_changed_part_by_part(small):

@@ -238,6 +238,17 @@ def test_a_continued_run_follows_the_settings_it_has_now(once, home):
     assert record.curve[-1]["lr"] < 1e-6
 
 
+def test_a_run_with_frozen_stages_and_rates_by_layer_goes_on_bit_for_bit(home):
+    fine = {"recipe__freeze_stages": 2, "recipe__layer_decay": 0.7, "recipe__head_lr": 3.0}
+    _, checkpoint = fit(home, **fine)
+    _, unbroken = fit(home, recipe__epochs=2, **fine)
+    _, continued = fit(home, checkpoint=checkpoint, recipe__epochs=2, **fine)
+    assert_same_bits(unbroken, continued)
+    assert len(content(continued)["optimizer_states"][0]["param_groups"]) > 2
+    with pytest.raises(UserError, match=r"--recipe\.layer_decay 1\.0.* began with 0\.7"):
+        fit(home, checkpoint=checkpoint, recipe__epochs=2, **fine | {"recipe__layer_decay": 1.0})
+
+
 def test_every_epoch_is_shuffled_and_augmented_anew(home, monkeypatch):
     from effcc.data.loader import Training
 

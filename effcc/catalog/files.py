@@ -1,8 +1,9 @@
-"""Writing a file whole or not at all."""
+"""Files written whole or not at all, and what tells two of them apart."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Generator
@@ -23,6 +24,25 @@ def create(path: Path, text: str) -> None:
     """
     with _temporary(path, text) as temporary:
         os.link(temporary, path)  # unlike a rename, a link fails where something stands already
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Generator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

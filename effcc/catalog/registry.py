@@ -224,6 +224,9 @@ def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> 
             )
             data.setdefault(section, {})[name] = value
             marks[section, name] = Mark(fact.place, fact.place, fact.text)
+    if claim.weights:
+        data["weights"] = {"url": claim.weights}
+        marks["weights", "url"] = Mark(claim.place, claim.place)
     document = Document(claim.place.file, data, marks)
     _validate(document)
     return document

@@ -26,6 +26,7 @@ from effcc.catalog.spec import (
     Recipe,
     Spec,
     Stage,
+    Weights,
 )
 
 Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
@@ -53,6 +54,7 @@ class _Resolution:
         self.name, self.entry = name, entry
         self.origins: dict[str, Origin] = {}
         self.disputes: dict[str, str] = {}
+        self.weights: dict[str, str] = {}
         self.summary = ""
         self.problems: list[Problem] = []
         self.variant = next(document for kind, document in layers if kind == "variant")
@@ -79,6 +81,7 @@ class _Resolution:
         if "seed" in document.data:
             self.put("seed", document.data["seed"], kind, document.mark(("seed",)).key)
         self.disputes.update(document.data.get("disputes") or {})
+        self.weights.update(document.data.get("weights") or {})
         self.summary = document.data.get("summary", self.summary)
 
     def put(self, setting: str, value: Any, kind: str, place: Place) -> None:
@@ -106,6 +109,7 @@ class _Resolution:
             recipe=recipe,
             data=data,
             trainer=self.trainer(),
+            weights=Weights(self.weights.get("url"), self.weights.get("sha256")),
             seed=self.value("seed"),
             disputes=self.disputes,
             origins=self.origins,
@@ -144,6 +148,9 @@ class _Resolution:
                     f"runs from {low} down to {high}; write [{high}, {low}]",
                 )
         self.check_data()
+        if self.value("recipe.freeze_stages") > len(network.stages):
+            message = f"the network has {len(network.stages)} stages; freeze at most those"
+            self.wrong("recipe.freeze_stages", message)
         if 0 in self.value("preprocessing.std"):
             self.wrong("preprocessing.std", "a zero would divide by zero")
 

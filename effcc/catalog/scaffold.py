@@ -82,10 +82,10 @@ def _registry_text(name: str, base: str, original: Document) -> str:
             lines[original.marks[key,].key.line - 1] = line
         else:
             lines.append(line)
-    if (disputes := original.marks.get(("disputes",))) is not None:
-        # What the base disputes are its own claims. They are a block of lines, indented under the
-        # key.
-        first = disputes.key.line - 1
+    # What the base disputes are its own claims, and published weights are its own. Each is a block
+    # of lines, indented under its key.
+    marks = [original.marks[key,] for key in ("disputes", "weights") if (key,) in original.marks]
+    for first in sorted((mark.key.line - 1 for mark in marks), reverse=True):
         last = next(
             (i for i in range(first + 1, len(lines)) if re.match(r"\S", lines[i])), len(lines)
         )

@@ -138,6 +138,14 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """Published weights: where the file is, and its SHA-256 as 64 hex digits; None is unknown."""
+
+    url: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a resolved value was written: in a file, by a command-line flag, or by `default`.
 
@@ -175,6 +183,7 @@ class Spec:
     recipe: Recipe
     data: Data
     trainer: Mapping[str, Any]
+    weights: Weights
     seed: int
     disputes: Mapping[str, str]
     origins: Mapping[str, Origin]

@@ -1,15 +1,20 @@
-"""Checkpoints in, ours or a bare state dict as timm publishes it, without running any code."""
+"""Checkpoints in: ours, a bare state dict as timm publishes it, or safetensors.
+
+Nothing in a file is ever run: torch reads with `weights_only`, and safetensors holds only tensors.
+"""
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import torch
 from torch import Tensor, nn
 
@@ -51,11 +56,29 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint's weights without running anything in it (`weights_only`).
+    """Read a checkpoint's weights without running anything in it.
 
     Raises:
         BadCheckpoint: it is missing, cut short, or holds more than tensors and plain data.
     """
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    """Tensors, and in the file's metadata what `export` wrote: `effcc`, as JSON."""
+    if not path.is_file():
+        raise BadCheckpoint(f"{path}: no such checkpoint")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
+            ours = json.loads((file.metadata() or {}).get("effcc", "{}"))
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadCheckpoint(f"{path}: not safetensors, or cut short: {reason}") from None
+    return _checkpoint(path, state, ours if isinstance(ours, dict) else {})
+
+
+def _read_torch(path: Path) -> Checkpoint:
     try:
         # Files from before torch 1.6, timm's among them, are no zip archives and cannot be mapped.
         mapped = zipfile.is_zipfile(path)
@@ -74,6 +97,15 @@ def read(path: Path) -> Checkpoint:
     ours = data.get("effcc", {}) if isinstance(data, dict) else None
     if not isinstance(state, dict) or not isinstance(ours, dict):
         raise BadCheckpoint(f"{path}: not a state dict")
+    return replace(
+        _checkpoint(path, state, ours),
+        epochs=_epochs(data),
+        steps=int(data.get("global_step", 0)) if ours else 0,
+        history=_history(_of(data, "curve", dict)) if ours else History(),
+    )
+
+
+def _checkpoint(path: Path, state: Mapping[Any, Any], ours: dict[str, Any]) -> Checkpoint:
     return Checkpoint(
         path=path,
         weights={
@@ -84,9 +116,6 @@ def read(path: Path) -> Checkpoint:
         variant=str(ours.get("variant", "")),
         classes=tuple(str(name) for name in _of(ours, "classes", list)),
         settings=_of(ours, "settings", dict),
-        epochs=_epochs(data),
-        steps=int(data.get("global_step", 0)) if ours else 0,
-        history=_history(_of(data, "curve", dict)) if ours else History(),
     )
 
 

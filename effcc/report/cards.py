@@ -99,7 +99,7 @@ def pages(home: Home) -> dict[Path, str]:
     """The text of every generated page, by path."""
     cards = [make(entry, home) for entry in registry.entries(home)]
     texts = {home.models / f"{card.spec.name}.md": render(card) for card in cards}
-    texts[home.models / "index.md"] = _template("index.md.j2").render(cards=cards)
+    texts[home.models / "index.md"] = template("index.md.j2").render(cards=cards)
     return texts
 
 
@@ -134,7 +134,7 @@ def render(card: Card) -> str:
         described = (
             f"Learning curve of {curve.record.id}; validation top-1 ends at {100 * ends:.1f} %"
         )
-    return _template("card.md.j2").render(
+    return template("card.md.j2").render(
         card=card,
         name=markdown.Markup(
             card.spec.name
@@ -165,6 +165,30 @@ def with_results(claim: Claim, runs: Iterable[Run]) -> Claim:
             Result("Image Classification", f"{data.title}, {data.split} split", metrics)
         )
     return replace(claim, results=(*claim.results, *measured))
+
+
+@functools.cache
+def template(name: str) -> Any:
+    """A template of `templates/`; whatever it prints is made plain text, see `markdown.escape`."""
+    environment = Environment(
+        loader=PackageLoader("effcc.report"),
+        undefined=StrictUndefined,
+        autoescape=False,
+        finalize=markdown.escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {  # pyright: ignore[reportAttributeAccessIssue]  (typed as Jinja's own)
+        "code": markdown.code,
+        "link": markdown.link,
+        "fence": markdown.fence,
+        "mark": markdown.mark,
+        "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
+    }
+    environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
+    environment.filters["grouped"] = lambda value: f"{value:,}"
+    return environment.get_template(name)
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
@@ -204,26 +228,3 @@ def _shown(value: Any) -> str:
             else ", ".join(_shown(v) for v in value)
         )  # pyright: ignore[reportUnknownVariableType]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-@functools.cache
-def _template(name: str) -> Any:
-    environment = Environment(
-        loader=PackageLoader("effcc.report"),
-        undefined=StrictUndefined,
-        autoescape=False,
-        finalize=markdown.escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals |= {  # pyright: ignore[reportAttributeAccessIssue]  (typed as Jinja's own)
-        "code": markdown.code,
-        "link": markdown.link,
-        "fence": markdown.fence,
-        "mark": markdown.mark,
-        "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
-    }
-    environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
-    environment.filters["grouped"] = lambda value: f"{value:,}"
-    return environment.get_template(name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import lightning as L
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, MetricCollection, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
@@ -17,7 +17,7 @@ from effcc.catalog.spec import Spec
 from effcc.data import mix
 from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build
-from effcc.train.optim import RMSpropTF, WarmupStaircase, parameter_groups
+from effcc.train.optim import RMSpropTF, WarmupStaircase, frozen, parameter_groups
 from effcc.train.schedule import Schedule, images_per_step, peak_lr
 from effcc.train.sharding import FullySharded, shard
 
@@ -46,6 +46,10 @@ class CondConvModule(L.LightningModule):
             residual_gamma=recipe.residual_gamma,
         )
         self.model = self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._frozen = frozen(self.model, recipe.freeze_stages)
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train()
         for name in ("mean", "std"):
             level = 255 * torch.tensor(getattr(spec.preprocessing, name)).view(1, 3, 1, 1)
             if spec.network.in_channels == 1:
@@ -75,6 +79,15 @@ class CondConvModule(L.LightningModule):
         """Split the weights between processes, where the strategy is to."""
         if isinstance(self.trainer.strategy, FullySharded):
             shard(self.model, self.trainer.strategy.device_mesh["data_parallel"])
+
+    def train(self, mode: bool = True) -> Self:
+        """As ever, but frozen batch norms keep the statistics that they have, and use them."""
+        super().train(mode)
+        for part in self._frozen:
+            for module in part.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, classes) of images (batch, 3, size, size), as a `Batch` has them."""
@@ -164,7 +177,7 @@ class CondConvModule(L.LightningModule):
         """The authors' RMSProp and schedule."""
         recipe = self.spec.recipe
         optimizer = RMSpropTF(
-            parameter_groups(self.model, recipe),
+            parameter_groups(self.model, recipe, self.peak_lr),
             lr=self.peak_lr,
             decay=recipe.rmsprop_decay,
             momentum=recipe.momentum,
@@ -191,10 +204,9 @@ class CondConvModule(L.LightningModule):
         """A resumed run follows the settings it has now: checkpoints restore state, not choices."""
         recipe = self.spec.recipe
         for optimizer in self.trainer.optimizers:
-            for group, decay in zip(
-                optimizer.param_groups, (recipe.weight_decay, 0.0), strict=True
-            ):
-                group |= {"weight_decay": decay, "momentum": recipe.momentum}
+            now = parameter_groups(self.model, recipe)
+            for group, chosen in zip(optimizer.param_groups, now, strict=True):
+                group |= {"weight_decay": chosen["weight_decay"], "momentum": recipe.momentum}
                 group |= {"decay": recipe.rmsprop_decay, "eps": recipe.rmsprop_eps}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

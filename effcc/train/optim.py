@@ -6,7 +6,7 @@ mean square starts at one, and the learning rate is multiplied into the momentum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Recipe
+from effcc.nn.efficientnet import EfficientNet
 from effcc.train.schedule import staircase
 
 
@@ -144,15 +146,79 @@ class WarmupStaircase(LRScheduler):
             group["lr"] = lr
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Decayed and undecayed parameters: the authors decay all but batch norm, biases included."""
+def parameter_groups(model: EfficientNet, recipe: Recipe, lr: float = 1.0) -> list[dict[str, Any]]:
+    """What learns, in groups that share a rate and a decay.
+
+    The authors decay all but batch norm, biases included: without fine-tuning settings there are
+    two groups, decayed and undecayed. With them every one of `parts` has a rate of its own: the
+    classifier `lr` times `head_lr`, the part at distance d from it `lr` times `layer_decay` to the
+    power d. The groups then go from the classifier to the stem.
+
+    Args:
+        model: the network; what requires no gradient is in no group.
+        recipe: the fine-tuning settings and the decay.
+        lr: the rate that the factors multiply.
+    """
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     exempt = {id(p) for norm in norms for p in norm.parameters()}
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    factors: dict[int, float] = {}
+    for distance, modules in enumerate(parts(model)):
+        factor = recipe.layer_decay**distance if distance else recipe.head_lr
+        factors |= {id(p): factor for module in modules for p in module.parameters()}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {
+        (factor, undecayed): []
+        for factor in dict.fromkeys(factors.values())
+        for undecayed in (False, True)
+    }
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups[factors[id(parameter)], id(parameter) in exempt].append(parameter)
     return [
         {
-            "params": [p for p in parameters if id(p) not in exempt],
-            "weight_decay": recipe.weight_decay,
-        },
-        {"params": [p for p in parameters if id(p) in exempt], "weight_decay": 0.0},
+            "params": parameters,
+            "weight_decay": 0.0 if undecayed else recipe.weight_decay,
+            "lr": lr * factor,
+        }
+        for (factor, undecayed), parameters in groups.items()
+        if parameters
     ]
+
+
+def check_same_groups(began: Mapping[str, Any], recipe: Recipe) -> None:
+    """Saved state belongs to the groups that it was saved from.
+
+    Args:
+        began: the recipe that a checkpoint holds, as plain data; from before there was
+            fine-tuning, it has no such settings.
+        recipe: that of the run that goes on from it.
+
+    Raises:
+        UsageError: they group the parameters differently.
+    """
+    for name, usual in (("freeze_stages", 0), ("layer_decay", 1.0), ("head_lr", 1.0)):
+        was, now = began.get(name, usual), getattr(recipe, name)
+        if was != now:
+            raise UsageError(
+                f"--recipe.{name} {now}: the run that goes on began with {was} and keeps it; "
+                f"leave the option out, or start a new run"
+            )
+
+
+def parts(model: EfficientNet) -> list[list[nn.Module]]:
+    """A network from its classifier to its stem, in parts that share a rate.
+
+    The position in the list is the distance from the classifier: 0 is the classifier, 1 the last
+    stage and the head behind it, 2 the stage before; after the first stage comes the stem.
+    """
+    last, *others = reversed(list(model.blocks))
+    return [
+        [model.classifier],
+        [last, model.conv_head, model.bn2],
+        *([stage] for stage in others),
+        [model.conv_stem, model.bn1],
+    ]
+
+
+def frozen(model: EfficientNet, stages: int) -> list[nn.Module]:
+    """The stem and the first `stages` stages, nothing if that is 0; the head always learns."""
+    return [model.conv_stem, model.bn1, *list(model.blocks)[:stages]] if stages else []

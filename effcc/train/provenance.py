@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -61,12 +60,6 @@ def device(kind: str, count: int) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count() or 1,
     }
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _processor() -> str:

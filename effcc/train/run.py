@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 from rich.console import Console
 
-from effcc.catalog import results
+from effcc.catalog import files, results
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
@@ -23,9 +23,9 @@ from effcc.data import decode
 from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Unlabelled
 from effcc.data.sources import SOURCES, Source
-from effcc.nn import weights
+from effcc.nn import transfer, weights
 from effcc.nn.weights import Checkpoint, History
-from effcc.train import checkpoints, guard, process, provenance, ranks, trainer
+from effcc.train import checkpoints, guard, optim, process, provenance, ranks, trainer
 from effcc.train.callbacks import Curve
 from effcc.train.checkpoints import Keeper, Unwritable
 from effcc.train.data import ImageData
@@ -104,6 +104,7 @@ def fit(
         NotFinite, OutOfMemory, Unwritable, LostProcess: it cannot go on; the last checkpoint is
             whole.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
+        NotPublished, BadDownload: it should start from published weights, and cannot.
     """
     process.follow_first()
     L.seed_everything(spec.seed, workers=True, verbose=False)
@@ -113,6 +114,10 @@ def fit(
         raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
         weights.load(module.model, spec.network, saved)
+        optim.check_same_groups(saved.settings.get("recipe") or {}, spec.recipe)
+    elif spec.recipe.pretrained:
+        for line in transfer.from_published(module.model, spec):
+            console.print(line, highlight=False, markup=False)
     arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and _is_over(saved, arguments, home, spec.name):
         run = _Run(spec, source, home, "fit", command, _id(spec, "fit"))
@@ -284,7 +289,7 @@ class _Run:
             device=measured.device,
             checkpoint={
                 "path": self.home.shown(checkpoint),
-                "sha256": provenance.sha256(checkpoint),
+                "sha256": files.sha256(checkpoint),
                 "bytes": checkpoint.stat().st_size,
             },
         )

@@ -92,6 +92,7 @@ def quiet() -> None:
         ".*Experiment logs directory .* exists and is not empty.*",  # another logger's files
         ".*The dirpath has changed from.*",  # a continued run has a folder of its own
         ".*GPU available but not used.*",  # somebody typed --trainer.accelerator cpu
+        ".*in eval mode at the start of training.*",  # frozen batch norms, as the recipe says
         ".*Grad strides do not match bucket view.*",  # of 1x1 kernels, whose layouts are one
         # Lightning's own use of a torch name that moved; nothing in a project can change it.
         ".*isinstance.treespec, LeafSpec.. is deprecated.*",

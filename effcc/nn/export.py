@@ -1,0 +1,223 @@
+"""Checkpoints out: safetensors, timm's bare state dict, ONNX.
+
+What leaves is what `weights.read` reads, and that is the averaged weights: a checkpoint's
+`state_dict` holds them, the weights that training would go on with stand elsewhere in it. Every
+file takes float32 images, normalised as the variant's preprocessing says; none normalises them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from effcc.catalog import files
+from effcc.catalog.errors import UsageError, UserError
+from effcc.catalog.spec import ELSEWHERE, Spec
+from effcc.nn import weights
+from effcc.nn.efficientnet import EfficientNet, InvertedResidual, build
+from effcc.nn.weights import Checkpoint
+
+# How far an ONNX file's outputs may be from torch's, as a share of the largest output if that is
+# above 1: float32 itself is no nearer to the truth on logits of a hundred.
+TOLERANCE = 1e-4
+# A graph that is right for one image may have frozen the one into itself.
+_BATCHES = (1, 2, 5)
+
+
+class BadExport(UserError):
+    """A file that would not compute what the network computes; it is not kept."""
+
+
+def check_installed() -> None:
+    """Whether ONNX files can be written here.
+
+    Raises:
+        UsageError: packages are missing; the message names how to get them.
+    """
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"export --format onnx needs {', '.join(missing)}: pip install 'effcc[onnx]'"
+        )
+
+
+def network(spec: Spec, checkpoint: Checkpoint) -> EfficientNet:
+    """The variant's network with a checkpoint's weights, in evaluation mode, as float32.
+
+    Raises:
+        BadCheckpoint: they do not fit.
+    """
+    model = build(spec.network)
+    weights.load(model, spec.network, checkpoint)
+    return model.eval()
+
+
+def to_safetensors(model: EfficientNet, spec: Spec, classes: Sequence[str], path: Path) -> Path:
+    """Write the weights and, in the file's metadata, what they are of; returns `path`.
+
+    The metadata is text: `format`, as readers of the format expect, and `effcc`, a JSON object of
+    variant, entry, class names and settings. Where the data lay is not among them.
+    """
+    settings = spec.settings()
+    del settings["trainer"]
+    settings["data"] = {k: v for k, v in settings["data"].items() if f"data.{k}" not in ELSEWHERE}
+    ours = {
+        "variant": spec.name,
+        "entry": spec.entry,
+        "classes": list(classes),
+        "settings": settings,
+    }
+    with files.whole(path) as temporary:
+        save_file(_state(model), temporary, {"format": "pt", "effcc": json.dumps(ours)})
+    return path
+
+
+def to_timm(model: EfficientNet, name: str, folder: Path) -> Path:
+    """Write a bare state dict under timm's names, as `<name>-<8 hex digits>.pth`; returns where.
+
+    The digits begin the file's SHA-256, so that whoever fetches it can check it: torch hub, timm,
+    and `effcc weights pull`.
+    """
+    written = io.BytesIO()
+    torch.save(_state(model), written)
+    content = written.getvalue()
+    path = folder / f"{name}-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    with files.whole(path) as temporary:
+        temporary.write_bytes(content)
+    return path
+
+
+def to_onnx(
+    model: EfficientNet, spec: Spec, classes: Sequence[str], path: Path, *, routing: bool = False
+) -> float:
+    """Write an ONNX graph and keep it if onnxruntime computes with it what torch does.
+
+    Input `images`: float32 (batch, in_channels, size, size), normalised, any batch. Output
+    `logits`: (batch, classes). With `routing` a second, `routing`: (batch, conditional blocks,
+    experts), in the order of the blocks, whose names stand in the file's metadata.
+
+    Returns:
+        The largest difference found over batches of 1, 2 and 5 random images, see `TOLERANCE`.
+
+    Raises:
+        BadExport: it is above `TOLERANCE`.
+        UsageError: packages are missing, or there is no conditional block to route.
+    """
+    check_installed()
+    import onnx
+
+    blocks = _conditional(model)
+    if routing and not blocks:
+        raise UsageError(f"export --routing: {spec.name} has no conditional block")
+    size, channels = spec.preprocessing.image_size, spec.network.in_channels
+    described = {
+        "variant": spec.name,
+        "entry": spec.entry,
+        "classes": json.dumps(list(classes)),
+        "mean": json.dumps(spec.preprocessing.mean),
+        "std": json.dumps(spec.preprocessing.std),
+        "routing": json.dumps(list(blocks) if routing else []),
+    }
+    with _WithRouting(model, blocks if routing else {}).hooked() as graph:
+        program = _program(graph, torch.zeros(2, channels, size, size))
+        for key, value in described.items():
+            program.model.metadata_props[f"effcc.{key}"] = value
+        with files.whole(path) as temporary:
+            program.save(temporary)
+            onnx.checker.check_model(temporary)
+            return _largest_difference(graph, temporary, channels, size)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _conditional(model: nn.Module) -> dict[str, InvertedResidual]:
+    """The blocks that route, by name."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, InvertedResidual) and module.conditional
+    }
+
+
+class _WithRouting(nn.Module):
+    """A network whose blocks' routing is an output too, if there are any `blocks`."""
+
+    def __init__(self, model: EfficientNet, blocks: dict[str, InvertedResidual]) -> None:
+        super().__init__()
+        self.model, self._blocks, self._seen = model, list(blocks.values()), list[Tensor]()
+        self.eval()
+
+    @contextmanager
+    def hooked(self) -> Generator[_WithRouting]:
+        """Listen to the blocks while the block lasts."""
+
+        def hear(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self._seen.append(output.sigmoid())
+
+        hooks = [block.routing_fn.register_forward_hook(hear) for block in self._blocks]
+        try:
+            yield self
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        self._seen.clear()
+        logits = self.model(images)
+        return (logits, torch.stack(self._seen, 1)) if self._blocks else (logits,)
+
+
+def _program(graph: _WithRouting, images: Tensor) -> Any:
+    """The network as an ONNX program whose batch is free."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it says at length that torchvision is not there
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch's own use of what it deprecates
+            return torch.onnx.export(
+                graph,
+                (images,),
+                input_names=["images"],
+                output_names=["logits", "routing"][: 2 if graph._blocks else 1],
+                dynamic_shapes={"images": {0: "batch"}},
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        log.setLevel(level)
+
+
+@torch.no_grad()
+def _largest_difference(graph: _WithRouting, path: Path, channels: int, size: int) -> float:
+    import onnxruntime
+
+    session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    random = torch.Generator().manual_seed(0)
+    largest = 0.0
+    for batch in _BATCHES:
+        images = 2 * torch.rand(batch, channels, size, size, generator=random) - 1
+        found = session.run(None, {"images": images.numpy()})
+        for ours, theirs in zip(graph(images), found, strict=True):
+            scale = max(1.0, ours.abs().max().item())
+            difference = (ours - torch.from_numpy(theirs)).abs().max().item() / scale
+            if not difference <= TOLERANCE:  # not a number is no agreement either
+                raise BadExport(
+                    f"{path.name}: onnxruntime is {difference:.2g} from torch on a batch of "
+                    f"{batch}, more than {TOLERANCE:g}; nothing was written"
+                )
+            largest = max(largest, difference)
+    return largest
