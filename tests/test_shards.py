@@ -335,6 +335,18 @@ def test_no_pattern_becomes_a_command(packed, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_file_whose_name_begins_like_a_pipe_is_a_file(packed, tmp_path, monkeypatch):
+    folder = tmp_path / "pipe:touch ran;"
+    shutil.copytree(packed, folder)
+    for file in (*folder.glob("*.index"), folder / "manifest.json"):
+        file.unlink()
+    shutil.copy(folder / "train-000001.tar", tmp_path / "pipe:touch ran")
+    monkeypatch.chdir(tmp_path)
+    assert len(source("shards", folder.name).split("train")) == 21
+    assert len(source("shards", None, train="[p]ipe:touch ran").split("train")) == 4
+    assert not list(tmp_path.rglob("ran"))
+
+
 def test_moved_shards_are_the_same_images(packed, tmp_path):
     before = source("shards", packed).split("train").fingerprint
     shutil.move(packed, tmp_path / "moved")

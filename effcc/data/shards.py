@@ -28,6 +28,8 @@ from effcc.data.split import Split, fingerprint
 # Shards whose images are mixed while training, and so are read at a time.
 WINDOW = 4
 PIPE = "pipe:"
+# A file's path, or as text a `pipe:COMMAND`: no file's name can become a command.
+Named = Path | str
 # A label above this is a mistake, not a million classes.
 _MOST_CLASSES = 1_000_000
 # Shards that a process keeps open.
@@ -52,13 +54,13 @@ class Shards:
                 f"no folder {self.root.absolute()}; name the folder of the shards with --data.root"
             )
         self._manifest = functools.cache(manifest.read)
-        self._listed: dict[tuple[str, ...], list[Shard]] = {}  # what the classes were read from
-        self._splits: dict[tuple[str, ...], Split] = {}
+        self._listed: dict[tuple[Named, ...], list[Shard]] = {}  # what the classes were read from
+        self._splits: dict[tuple[Named, ...], Split] = {}
         called, first = self._find("train")
         if not first:
             called, first = self._find("val")
-        foreign = not first or first[0].startswith(PIPE)
-        packed = None if foreign else self._manifest(Path(first[0]).parent)
+        path = next((shard for shard in first if isinstance(shard, Path)), None)
+        packed = self._manifest(path.parent) if path else None
         self.title = packed.title if packed else f"shards of {self.root.absolute().name}"
         self.classes, self._numbers = self._classes(packed, self._need(called, first))
 
@@ -78,14 +80,14 @@ class Shards:
             self._splits[shards] = Tars(called, opened, labels, digest)
         return self._splits[shards]
 
-    def _need(self, name: str, shards: tuple[str, ...]) -> tuple[str, ...]:
+    def _need(self, name: str, shards: tuple[Named, ...]) -> tuple[Named, ...]:
         if not shards:
             names = " or ".join(f"{n}-*.tar" for n in NAMES[name])
             raise MissingData(f"{self.root.absolute()} holds no {names}; name them: --data.{name}")
         return shards
 
-    def _find(self, split: str) -> tuple[str, tuple[str, ...]]:
-        """What a split is called and its shards, each a path or `pipe:COMMAND`."""
+    def _find(self, split: str) -> tuple[str, tuple[Named, ...]]:
+        """What a split is called, and its shards."""
         if named := getattr(self.data, split):
             texts = (named,) if isinstance(named, str) else named
             found = tuple(shard for text in texts for shard in self._named(split, text))
@@ -99,19 +101,19 @@ class Shards:
                 return name, self._packed(packed, name)
             for pattern in (f"{name}-*.tar", f"*-{name}-*.tar", f"{name}/*.tar"):
                 if found := sorted(self.root.glob(pattern)):
-                    return name, tuple(map(str, found))
+                    return name, tuple(found)
         return split, ()
 
-    def _packed(self, packed: Manifest, name: str) -> tuple[str, ...]:
+    def _packed(self, packed: Manifest, name: str) -> tuple[Path, ...]:
         split = packed.splits[name]
         if split.done < split.images:
             raise MissingData(
                 f"{self.root.absolute()} holds {split.done:,} of {split.images:,} {name} images; "
                 "run the `effcc shards` that began it again, and it goes on"
             )
-        return tuple(str(self.root / shard.name) for shard in split.shards)
+        return tuple(self.root / shard.name for shard in split.shards)
 
-    def _named(self, split: str, text: str) -> Iterator[str]:
+    def _named(self, split: str, text: str) -> Iterator[Named]:
         # Before anything is expanded, so that no pattern can become a command.
         if text.startswith(PIPE):
             yield from patterns.expand(text, lists=False)
@@ -120,9 +122,9 @@ class Shards:
             found = patterns.matches(name, self.root, Path())
             if not found:
                 raise MissingData(f"data.{split}: no shard {name}, here or in {self.root}")
-            yield from map(str, found)
+            yield from found
 
-    def _open(self, shards: Sequence[str]) -> list[Shard]:
+    def _open(self, shards: Sequence[Named]) -> list[Shard]:
         from rich.console import Console
         from rich.progress import track
 
@@ -136,8 +138,8 @@ class Shards:
         )
         return [self._shard(shard) for shard in shown]
 
-    def _shard(self, name: str) -> Shard:
-        path = cache.piped(name.removeprefix(PIPE)) if name.startswith(PIPE) else Path(name)
+    def _shard(self, named: Named) -> Shard:
+        path = cache.piped(named.removeprefix(PIPE)) if isinstance(named, str) else named
         try:
             size = path.stat().st_size
         except OSError as error:
@@ -152,10 +154,10 @@ class Shards:
         if found is None:
             found = cache.indexed(path)
         digest = stated.sha256 if stated else hashlib.sha256(found.tobytes()).hexdigest()
-        return Shard(path, name, size, found, digest)
+        return Shard(path, str(named), size, found, digest)
 
     def _classes(
-        self, packed: Manifest | None, first: tuple[str, ...]
+        self, packed: Manifest | None, first: tuple[Named, ...]
     ) -> tuple[tuple[str, ...], Mapping[str, int]]:
         """The names of the classes, and the class that each label stands for."""
         file = self.root / "classes.txt"
