@@ -26,7 +26,7 @@ from effcc.nn import weights
 from effcc.nn.weights import Checkpoint, History
 from effcc.train import checkpoints, guard, process, provenance, trainer
 from effcc.train.callbacks import Curve
-from effcc.train.checkpoints import Keeper, Unwritable
+from effcc.train.checkpoints import BySteps, Keeper, Unwritable
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
 from effcc.train.guard import Failed, Finite
@@ -114,7 +114,7 @@ def fit(
     curve, asked = Curve(), Signals()
     finite = Finite(run.folder / NOT_FINITE, source.split("train"))
     keeper = Keeper(run.folder, asked, finite)
-    callbacks = [*averaging, RunProgress(console), curve, asked, finite, keeper]
+    callbacks = [BySteps(), *averaging, RunProgress(console), curve, asked, finite, keeper]
     try:
         t = trainer.build(arguments, callbacks, run.folder)
         with asked.listening(), guard.enough_memory(spec.batch_size):
