@@ -4,7 +4,11 @@ import functools
 import math
 import random
 import resource
+import shutil
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from child import Command
@@ -21,17 +25,16 @@ from effcc.train import checkpoints, run
 from effcc.train.checkpoints import Keeper
 from effcc.train.module import CondConvModule
 
-# Three epochs of eight steps, of a network that can be written in some milliseconds.
+PICO = "cc_pico_4e"
+
+# Three epochs of twelve steps, of a network that can be written in some milliseconds.
 FIT = [
     *("fit", "--config", "registry/cc_pico_4e.yaml"),
     *("--network.depth", "0.3", "--network.head", "64", "--data.batch_size", "8"),
     *("--recipe.epochs", "3", "--recipe.warmup_epochs", "1", "--network.drop_path", "0.2"),
-    *("--trainer.limit_train_batches", "8", "--trainer.limit_val_batches", "2"),
+    *("--trainer.limit_train_batches", "12", "--trainer.limit_val_batches", "2"),
     *("--trainer.limit_test_batches", "2", "--trainer.accelerator", "cpu"),
 ]
-
-
-PICO = "cc_pico_4e"
 
 
 def started(project, *settings):
@@ -49,62 +52,62 @@ def recorded(project):
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """The record and the checkpoint of a run that nobody stopped."""
-    project = copied(tmp_path_factory.mktemp("unbroken"))
-    command = Command(project, *FIT)
-    assert command.wait() == 0, command.said
+    return ended(copied(tmp_path_factory.mktemp("unbroken")))
+
+
+def ended(project, *settings):
+    """Let a run go on undisturbed, if it has not ended: its record and checkpoint."""
+    if not results.load(project, PICO):
+        command = started(project, *settings)
+        assert command.wait() == 0, command.said
     return recorded(project)
 
 
-def assert_ends_as(unbroken, project):
-    """Let the run go on undisturbed."""
-    command = started(project)
-    assert command.wait() == 0, command.said
-    record, checkpoint = recorded(project)
-    assert_same_bits(unbroken[1], checkpoint)
-    assert record.metrics == unbroken[0].metrics
-    assert record.curve == unbroken[0].curve
-    assert record.steps == 24
+def assert_same(one, other):
+    """Two runs ended with the same bits and tell the same of their training."""
+    assert_same_bits(one[1], other[1])
+    for what in ("metrics", "curve", "steps"):
+        assert getattr(one[0], what) == getattr(other[0], what)
 
 
-def killed(project, chance, latest):
-    """Kill a run up to `latest` seconds after it has kept something; whether it had not ended."""
-    command = started(project)
+def killed(project, chance, *settings):
+    """Kill a run soon after it has kept something; whether it had not ended."""
+    command = started(project, *settings)
     if command.until("last.ckpt"):
-        command.process.join(chance.uniform(0, latest))
+        command.process.join(chance.uniform(0, 0.15))
     command.signal(signal.SIGKILL)
     return command.wait() == -signal.SIGKILL
 
 
-def killed_in_a_write(project, chance):
+def killed_in_a_write(project, chance, *settings):
     """Kill a run while it writes a checkpoint over another; whether that was hit."""
-    command = started(project)
+    command = started(project, *settings)
     if command.until("previous.ckpt") and command.until("last.ckpt.part"):
         command.process.join(chance.uniform(0, 0.01))
     command.signal(signal.SIGKILL)
-    (folder,) = command.folders
-    return command.wait() == -signal.SIGKILL and (folder / "last.ckpt.part").exists()
+    parts = [folder / "last.ckpt.part" for folder in command.folders]
+    return command.wait() == -signal.SIGKILL and any(part.exists() for part in parts)
 
 
 def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(project, unbroken):
     chance = random.Random(7)
-    assert killed(project, chance, 0.4)
+    assert killed(project, chance)
     assert any(killed_in_a_write(project, chance) for _ in range(5))
-    assert killed(project, chance, 0.4)
-    assert_ends_as(unbroken, project)
+    assert killed(project, chance)
+    assert_same(unbroken, ended(project))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_run_killed_many_times_ends_as_an_unbroken_one(project, unbroken, seed):
+def test_a_run_killed_twenty_times_ends_as_an_unbroken_one(project, tmp_path, seed):
+    longer = ("--trainer.limit_train_batches", "40", "--seed", seed)
     chance, hits = random.Random(seed), 0
-    for _ in range(40):
+    while hits < 20:
+        assert not results.load(project, PICO), f"ended after {hits} kills"
         in_a_write = chance.random() < 0.5
-        hits += killed_in_a_write(project, chance) if in_a_write else killed(project, chance, 0.1)
-        if hits == 20 or results.load(project, PICO):
-            break
-    assert hits >= 10
-    if not results.load(project, PICO):
-        assert_ends_as(unbroken, project)
+        hits += (killed_in_a_write if in_a_write else killed)(project, chance, *longer)
+    whole = ended(copied(tmp_path / "whole"), *longer)
+    assert_same(whole, ended(project, *longer))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
@@ -120,7 +123,32 @@ def test_a_signal_ends_the_command_by_itself_and_says_how_to_go_on(project, unbr
     assert last.endswith(f"; go on with --ckpt_path {project.shown(path)}")
     assert not list(project.runs.glob("*/*/*.part"))
     if number == signal.SIGTERM:
-        assert_ends_as(unbroken, project)
+        assert_same(unbroken, ended(project))
+
+
+@pytest.mark.slow
+def test_of_two_processes_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
+    words = [*FIT, "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+    def start(project, *more):
+        command = [sys.executable, "-m", "effcc", *words, *more]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=project.root, text=True, **pipes)
+
+    def said(process, code):
+        text, _ = process.communicate(timeout=200)
+        assert process.returncode == code, text
+        return text
+
+    whole, broken = (copied(tmp_path / name) for name in ("whole", "broken"))
+    said(start(whole), 0)
+    process = start(broken)
+    while process.poll() is None and not list(broken.runs.glob("*/*/last.ckpt")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert "by SIGTERM; go on with --ckpt_path" in said(process, 128 + signal.SIGTERM)
+    said(start(broken, "--ckpt_path", "last"), 0)
+    assert_same(recorded(whole), recorded(broken))
 
 
 def test_a_full_disk_stops_the_run_in_one_line_and_leaves_the_checkpoint(project, unbroken):
@@ -134,7 +162,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_leaves_the_checkpoint(project
         f"{folder / 'last.ckpt'}: cannot be written: File too large; go on with --ckpt_path {shown}"
     )
     assert {path.name for path in folder.glob("*.ckpt*")} == {"last.ckpt", "previous.ckpt"}
-    assert_ends_as(unbroken, project)
+    assert_same(unbroken, ended(project))
 
 
 @pytest.fixture(scope="module")
@@ -268,22 +296,18 @@ def test_an_error_within_a_step_keeps_what_was_before(tmp_path, monkeypatch):
     assert content(path)["global_step"] == 1
 
 
-def test_a_run_by_steps_goes_on_too(tmp_path, monkeypatch):
-    home = Home(tmp_path.resolve())
-    settings = {"trainer__max_steps": 5, "recipe__epochs": 2}
-    _, whole = fit(home, **settings)
-    original = CondConvModule.on_train_batch_start
+def test_a_run_by_steps_goes_on_from_each_of_them(tmp_path, monkeypatch):
+    home, kept = Home(tmp_path.resolve()), []
+    monkeypatch.setattr(run, "Keeper", functools.partial(Keeper, every=0, share=math.inf))
+    original = checkpoints.WholeFiles.save_checkpoint
 
-    def asking(self, batch, batch_idx):
-        if self.global_step == 3:
-            signal.raise_signal(signal.SIGTERM)
-        original(self, batch, batch_idx)
+    def spy(self, checkpoint, path, storage_options=None):
+        original(self, checkpoint, path)
+        kept.append(shutil.copy(path, tmp_path / f"{len(kept)}.ckpt"))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(CondConvModule, "on_train_batch_start", asking)
-        with pytest.raises(run.Interrupted):
-            fit(home, **settings)
-    path = checkpoints.newest(home.runs / PICO).checkpoint.path
-    assert content(path)["global_step"] == 4
-    _, finished = fit(home, checkpoint=path, **settings)
-    assert_same_bits(whole, finished)
+    monkeypatch.setattr(checkpoints.WholeFiles, "save_checkpoint", spy)
+    settings = {"trainer__max_steps": 5, "recipe__epochs": 2, "network__depth": 0.3}
+    whole = fit(home, **settings)
+    assert [content(path)["global_step"] for path in kept] == [1, 2, 3, 4, 5]
+    for path in kept[1:]:  # within an epoch, at its end, within another, and where the run ends
+        assert_same(whole, fit(home, checkpoint=path, **settings))

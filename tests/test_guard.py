@@ -62,6 +62,17 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_batch(home, monkeypatch
     )
 
 
+def test_losses_that_are_looked_at_late_still_name_their_batch(tmp_path, monkeypatch):
+    # As on an accelerator, which would have to be waited for.
+    home = Home(tmp_path.resolve())
+    monkeypatch.setitem(guard.LOOK_EVERY, "cpu", guard.LOOK_EVERY_ELSEWHERE)
+    spoil(monkeypatch, 3, math.nan)
+    with pytest.raises(NotFinite, match=r"the loss is nan at step 4 \(epoch 2"):
+        fit(home, recipe__epochs=2)
+    (path,) = home.runs.glob("*/*/last.ckpt")
+    assert content(path)["global_step"] == 1  # not the last step's, which had been spoiled by then
+
+
 def test_weights_that_are_no_numbers_are_never_written_over_good_ones(home, monkeypatch):
     def spoiled(self, optimizer):  # the loss of this step is known by then, and finite
         if self.global_step == 1:

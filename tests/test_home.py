@@ -1,5 +1,6 @@
 """A project is found from inside it, or by name."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,12 @@ def test_paths_are_shown_relative_to_the_project(project):
 def test_every_folder_is_inside_the_project(project):
     for folder in ("model_index", "registry", "shared", "results", "models", "runs"):
         assert getattr(project, folder).is_relative_to(project.root)
+
+
+def test_the_cache_is_the_platforms(monkeypatch, tmp_path):
+    monkeypatch.delenv("EFFCC_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if sys.platform.startswith("linux"):
+        assert home.cache() == tmp_path / "effcc"
+    monkeypatch.setenv("EFFCC_CACHE", str(tmp_path / "own"))
+    assert home.cache() == tmp_path / "own"

@@ -228,15 +228,6 @@ def test_the_shipped_entries_say_where_their_weights_are():
     assert not published.is_published(effcc.load("cc_pico_4e"), "0" * 64)
 
 
-def test_the_cache_is_the_platforms(monkeypatch, tmp_path):
-    monkeypatch.delenv("EFFCC_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    if sys.platform.startswith("linux"):
-        assert published.cache() == tmp_path / "effcc" / "weights"
-    monkeypatch.setenv("EFFCC_CACHE", str(tmp_path / "own"))
-    assert published.cache() == tmp_path / "own" / "weights"
-
-
 @pytest.fixture
 def variant(project, server):
     """A project whose cc_b0_4e is published on this machine."""

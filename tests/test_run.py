@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from PIL import Image
 from rich.console import Console
 
@@ -191,6 +192,11 @@ def test_the_same_seed_gives_the_same_bits(once, home):
     assert_same_bits(checkpoint, another)
     assert again.metrics == record.metrics
     assert again.curve == record.curve
+
+
+def test_an_epoch_without_validation_has_no_figures_of_another(home):
+    record, _ = fit(home, recipe__epochs=3, trainer__check_val_every_n_epoch=2, network__depth=0.3)
+    assert ["val_top1" in point for point in record.curve] == [False, True, False]
 
 
 def test_another_seed_gives_other_weights(once, home):
@@ -381,6 +387,49 @@ def test_a_signal_waits_for_the_last_of_accumulated_batches(home, ask):
     ask("on_train_batch_start", None, None)
     _, finished = fit(home, checkpoint=path, **settings)
     assert_same_bits(unbroken, finished)
+
+
+def test_slurm_does_not_make_lightning_requeue_by_itself(home, ask, monkeypatch):
+    job = {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "7", "PROCID": "0", "LOCALID": "0"}
+    for name, value in (job | {"NODEID": "0", "NTASKS_PER_NODE": "1", "NNODES": "1"}).items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    ask("on_train_batch_start", 0, 1, signal.SIGUSR1)
+    with pytest.raises(Interrupted, match="by SIGUSR1; go on") as caught:
+        fit(home, trainer__devices=1, trainer__num_nodes=1)
+    path = stopped(home, caught)
+    assert content(path)["global_step"] == 2
+    assert {file.name for file in path.parent.glob("*.ckpt")} == {"last.ckpt", "previous.ckpt"}
+
+
+def test_ctrl_c_while_measuring_leaves_only_the_measuring_to_do(home, monkeypatch, once):
+    def pressed(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CondConvModule, "test_step", pressed)
+        with pytest.raises(Interrupted, match="stopped while measuring; go on") as caught:
+            fit(home)
+    assert caught.value.exit_code == 130
+    measured, _ = fit(home, checkpoint=stopped(home, caught))
+    assert (measured.metrics, measured.curve) == (once[0].metrics, once[0].curve)
+
+
+def test_the_scale_of_a_half_precision_loss_goes_on_where_it_was(home, ask, monkeypatch):
+    def setup(self, stage):
+        # What `--trainer.precision 16-mixed` is on CUDA; the scale grows after every fourth step.
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=4)
+        self.trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler)
+
+    monkeypatch.setattr(CondConvModule, "setup", setup)
+    settings = {"recipe__epochs": 2, "network__depth": 0.3}
+    _, whole = fit(home, **settings)
+    assert content(whole)["MixedPrecision"]["scale"] == 2.0**11
+    ask("on_train_batch_start", 1, 0, signal.SIGTERM)
+    with pytest.raises(Interrupted) as caught:
+        fit(home, **settings)
+    ask("on_train_batch_start", None, None)
+    _, finished = fit(home, checkpoint=stopped(home, caught), **settings)
+    assert_same_bits(whole, finished, (*TRAINED, "MixedPrecision"))
 
 
 def test_loader_processes_go_on_where_they_were(home, ask):

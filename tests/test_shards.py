@@ -11,9 +11,9 @@ from images import photographs, source
 from test_index import tar
 
 import effcc
-from effcc.catalog import registry
+from effcc.catalog import home, registry
 from effcc.catalog.document import BadFile
-from effcc.data import cache, index, pack
+from effcc.data import index, pack
 from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Evaluation, Training
 from effcc.train.data import ImageData
@@ -296,7 +296,7 @@ def test_a_pipe_runs_once_and_its_output_is_kept(packed, tmp_path):
         split.pixels(7)
     assert (tmp_path / "log").read_text() == "ran\n" * 2  # a command a shard
     assert split.where(7).startswith(f"pipe:echo ran >> {tmp_path}/log; cat {packed}/train-000002")
-    assert not list(cache.folder().rglob("*.partial"))
+    assert not list(home.cache().rglob("*.partial"))
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_pipe_runs_once_and_its_output_is_kept(packed, tmp_path):
 def test_a_pipe_that_fails_is_said_and_leaves_nothing(packed, command, message):
     with pytest.raises(MissingData, match=message):
         source("shards", packed, train=f"pipe:{command.format(packed)}")
-    assert [p.suffix for p in cache.folder().rglob("*.*")] == [".lock"]
+    assert [p.suffix for p in home.cache().rglob("*.*")] == [".lock"]
 
 
 def test_a_pipe_may_only_be_typed(packed, project):

@@ -53,6 +53,19 @@ class Home:
         )
 
 
+def cache() -> Path:
+    """Where what can be fetched or made again is kept, for all projects; it may be deleted.
+
+    `$EFFCC_CACHE`, or `effcc` in the platform's cache directory: `$XDG_CACHE_HOME` or `~/.cache`,
+    `~/Library/Caches`, or `%LOCALAPPDATA%`.
+    """
+    from platformdirs import user_cache_path  # few commands need it
+
+    if named := os.environ.get("EFFCC_CACHE"):
+        return Path(named).expanduser()
+    return user_cache_path("effcc", appauthor=False)
+
+
 def find(start: Path | None = None) -> Home:
     """The project around `start` (default: the working directory).
 

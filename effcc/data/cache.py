@@ -6,21 +6,13 @@ import contextlib
 import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
+from effcc.catalog import home
 from effcc.data import index
 from effcc.data.decode import MissingData
 from effcc.data.index import Index
-
-
-def folder() -> Path:
-    """`EFFCC_CACHE`, or `effcc` in the platform's cache folder."""
-    if named := os.environ.get("EFFCC_CACHE"):
-        return Path(named).expanduser()
-    usual = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or usual).expanduser() / "effcc"
 
 
 def indexed(shard: Path) -> Index:
@@ -63,7 +55,7 @@ def piped(command: str) -> Path:
 
 
 def _place(of: str, suffix: str) -> Path:
-    return folder() / "shards" / (hashlib.sha256(os.fsencode(of)).hexdigest()[:32] + suffix)
+    return home.cache() / "shards" / (hashlib.sha256(os.fsencode(of)).hexdigest()[:32] + suffix)
 
 
 def _run(command: str, to: Path) -> None:

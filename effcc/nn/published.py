@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-import platformdirs
 from filelock import FileLock
 
-from effcc.catalog import files
+from effcc.catalog import files, home
 from effcc.catalog.errors import UserError
 from effcc.catalog.spec import Spec
 
@@ -88,21 +87,11 @@ class Published:
         name = Path(_name_in(self.url))
         if not _HASHED.fullmatch(name.name):  # two files called model.safetensors are two files
             name = name.with_stem(f"{name.stem}-{self.digits[:8]}")
-        return cache() / name
+        return home.cache() / "weights" / name
 
     def is_right(self, path: Path) -> bool:
         """Whether a file is this one, by its hash."""
         return files.sha256(path).startswith(self.digits)
-
-
-def cache() -> Path:
-    """Where weights are kept: `$EFFCC_CACHE`, or `effcc` in the platform's cache directory.
-
-    The platform's is `$XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`, or `%LOCALAPPDATA%`.
-    """
-    named = os.environ.get("EFFCC_CACHE")
-    folder = Path(named) if named else platformdirs.user_cache_path("effcc", appauthor=False)
-    return folder / "weights"
 
 
 def cached(weights: Published) -> Path | None:

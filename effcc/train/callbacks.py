@@ -24,6 +24,7 @@ class Curve(L.Callback):
         self._from, self._started = 0, time.monotonic()  # of this one
         self._loss: Tensor | float = 0.0  # sum over batches; a tensor, not to wait for the device
         self._batches = 0
+        self._validated = False  # in this epoch
 
     @property
     def seconds(self) -> float:
@@ -50,6 +51,10 @@ class Curve(L.Callback):
         self._loss = self._loss + outputs["loss"] * trainer.accumulate_grad_batches
         self._batches += 1
 
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """An epoch without validation must not show the figures of the one before."""
+        self._validated = not trainer.sanity_checking
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add a point; validation has run by then."""
         epoch = trainer.current_epoch + 1
@@ -58,11 +63,12 @@ class Curve(L.Callback):
         if self._batches:
             point["train_loss"] = round(self._sum(trainer) / self._batches, 4)
         for name in ("val_loss", "val_top1"):
+            value = float(trainer.callback_metrics.get(name, math.nan))
             # Validation of which no image could be read has no figures.
-            if math.isfinite(value := float(trainer.callback_metrics.get(name, math.nan))):
+            if self._validated and math.isfinite(value):
                 point[name] = round(value, 4)
         self.points = (*(p for p in self.points if p["epoch"] != epoch), point)
-        self._loss, self._batches = 0.0, 0
+        self._loss, self._batches, self._validated = 0.0, 0, False
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]

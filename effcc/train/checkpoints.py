@@ -24,7 +24,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from effcc.catalog.errors import UserError
 from effcc.nn import weights
 from effcc.nn.weights import BadCheckpoint, Checkpoint
-from effcc.train.guard import Finite
+from effcc.train.guard import Finite, NotFinite
 from effcc.train.signals import Signals, Stopped
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -70,7 +70,7 @@ class Keeper(CheckpointCallback):
         self.signals, self.finite = signals, finite
         self.every, self.share = every, share
         self._due = -math.inf  # a full disk shows at the first step, not in the night
-        self._step = self._written = 0
+        self._step, self._written = 0, -1
         self._whole = False  # whether the run stands between two optimiser steps
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -81,7 +81,7 @@ class Keeper(CheckpointCallback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin at the step that the run goes on from."""
-        self._step = self._written = trainer.global_step
+        self._step = trainer.global_step
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -101,8 +101,8 @@ class Keeper(CheckpointCallback):
         if trainer.global_step == self._step:  # accumulating
             return
         self._step, self._whole = trainer.global_step, True
-        asking = trainer.world_size == 1 or self._step % ASK_EVERY == 0 or self._written == 0
-        if asking and not trainer.is_last_batch:
+        asking = trainer.world_size == 1 or self._step % ASK_EVERY == 0 or self._written < 0
+        if asking and not trainer.is_last_batch and self._step != trainer.max_steps:
             self._act(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
@@ -119,8 +119,9 @@ class Keeper(CheckpointCallback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Write what was done, if it is whole; others of several processes may not be there."""
-        at_once = isinstance(exception, KeyboardInterrupt | Unwritable)
-        if self._whole and not at_once and trainer.world_size == 1:
+        useless = isinstance(exception, KeyboardInterrupt | Unwritable | NotFinite)
+        written = self._written == trainer.global_step
+        if self._whole and not (useless or written) and trainer.world_size == 1:
             self._write(trainer)
 
     def on_save_checkpoint(
@@ -143,8 +144,6 @@ class Keeper(CheckpointCallback):
             raise Stopped
 
     def _write(self, trainer: L.Trainer) -> None:
-        if self._written == trainer.global_step and self.path.exists():
-            return
         self.finite.vouch(trainer)
         started, failure = time.monotonic(), ""
         try:
@@ -157,6 +156,29 @@ class Keeper(CheckpointCallback):
         now = time.monotonic()
         self._written = trainer.global_step
         self._due = now + max(self.every, (now - started) / self.share)
+
+
+class BySteps(L.Callback):
+    """Has a run whose length is given in steps go on as one whose length is given in epochs.
+
+    Lightning takes every checkpoint of such a run for one from within an epoch. Of one from between
+    two, it would leave out the second. Stands before all callbacks that ask how long a run is.
+    """
+
+    def __init__(self) -> None:
+        self._steps: int | None = None
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Hide the number of steps while Lightning finds its place."""
+        self._steps = trainer.max_steps
+        trainer.fit_loop.epoch_loop.max_steps = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show it again."""
+        if self._steps is not None:
+            trainer.fit_loop.epoch_loop.max_steps = self._steps
 
 
 class WholeFiles(TorchCheckpointIO):

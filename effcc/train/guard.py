@@ -17,10 +17,11 @@ from effcc.catalog import files
 from effcc.catalog.errors import UserError
 from effcc.data.loader import Batch
 from effcc.data.split import Split
+from effcc.train.ema import tensors
 
-# Looking at a loss makes the processor wait for an accelerator, so there it is done this rarely;
-# on a processor it costs nothing and is done at every batch. Always before a checkpoint is written.
-LOOK_EVERY = 50
+# Looking at a loss makes the processor wait for an accelerator, so there it is done once in so many
+# batches. On a processor it costs nothing. It is always done before a checkpoint is written.
+LOOK_EVERY, LOOK_EVERY_ELSEWHERE = {"cpu": 1}, 50
 
 
 class Failed(UserError):
@@ -83,7 +84,7 @@ class Finite(L.Callback):
         """Look at the loss, or keep it until it is time to look."""
         loss, epoch = outputs["loss"].float(), trainer.current_epoch + 1
         self._unseen.append(_Step(self._step, epoch, self._lr, loss, batch.positions))
-        if loss.device.type == "cpu" or len(self._unseen) >= LOOK_EVERY:
+        if len(self._unseen) >= LOOK_EVERY.get(loss.device.type, LOOK_EVERY_ELSEWHERE):
             self.look(trainer)
 
     def look(self, trainer: L.Trainer) -> None:
@@ -106,8 +107,8 @@ class Finite(L.Callback):
             NotFinite: a loss or a weight is infinite or no number.
         """
         self.look(trainer)
-        weights = trainer.lightning_module.parameters()
-        fine = bool(torch.stack([w.detach().isfinite().all() for w in weights]).all())
+        weights = tensors(trainer.lightning_module)
+        fine = bool(torch.stack([w.isfinite().all() for w in weights]).all())
         if not trainer.strategy.reduce_boolean_decision(fine):
             raise NotFinite(
                 f"a weight is infinite or no number after step {trainer.global_step}, "

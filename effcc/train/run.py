@@ -27,7 +27,7 @@ from effcc.nn import transfer, weights
 from effcc.nn.weights import Checkpoint, History
 from effcc.train import checkpoints, guard, optim, process, provenance, ranks, trainer
 from effcc.train.callbacks import Curve
-from effcc.train.checkpoints import Keeper, Unwritable
+from effcc.train.checkpoints import BySteps, Keeper, Unwritable
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
 from effcc.train.guard import Failed, Finite
@@ -131,7 +131,7 @@ def fit(
     # The meter after what takes time at a batch's end, which is not waiting for data.
     watching = (RunProgress(console), curve, Meter(), asked, finite, keeper)
     try:
-        t = trainer.build(arguments, [Alone(), *averaging, *watching], run.folder)
+        t = trainer.build(arguments, [Alone(), BySteps(), *averaging, *watching], run.folder)
         with asked.listening(), guard.enough_memory(spec.batch_size), ranks.together(t):
             t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         history = History(curve.points, curve.steps(t), curve.seconds)
