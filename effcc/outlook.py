@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from effcc.catalog.cost import count
+
 if TYPE_CHECKING:
     from effcc.train.plan import Plan, Run
 
@@ -44,9 +46,17 @@ def _counts(plan: Plan) -> list[str]:
     run, schedule, recipe = plan.run, plan.run.schedule, plan.spec.recipe
     read = round(run.epochs * run.images_per_epoch)
     per_node = run.devices // plan.nodes
+    cost = count(plan.spec.network, plan.spec.preprocessing.image_size)
     return [
         *_item(
+            "model",
+            f"{plan.spec.name}, {cost.parameters:,} parameters, "
+            f"{plan.spec.network.num_classes:,} classes, "
+            f"{plan.spec.preprocessing.image_size} pixels",
+        ),
+        *_item(
             "images",
+            plan.title,
             f"{plan.images['train']:,} to train on, {plan.images['val']:,} to validate, "
             f"{plan.images['test']:,} to test",
             f"{run.images_per_epoch:,} read an epoch to train, {read:,} in all",

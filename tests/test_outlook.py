@@ -25,7 +25,6 @@ def plan(*, scaling=None, devices=16, workers=8):
         spec=spec,
         run=on(devices),
         title="images of imagenet",
-        classes=1000,
         images={"train": 1_281_167, "val": 50_000, "test": 50_000},
         nodes=2,
         table=tuple(on(1 << power) for power in range(7)),
@@ -46,6 +45,8 @@ def test_a_plan_fits_into_eighty_columns(scaling):
 def test_a_plan_says_what_a_run_would_be():
     text = outlook.text(plan())
     for part in (
+        "cc_b1_8e, 39,715,968 parameters, 1,000 classes, 240 pixels",
+        "images of imagenet",
         "1,281,167 to train on, 50,000 to validate",
         "1,280,000 read an epoch to train, 448,000,000 in all",
         "2 machines x 8 devices x 1 accumulated x 128 images",
@@ -60,7 +61,7 @@ def test_a_plan_says_what_a_run_would_be():
     ):
         assert part in text
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
-    assert rows["64"][1:4] == ["8,192", "156", "1.024"]
+    assert rows["64"][1:4] == ["8,192", "156", "0.512"]
 
 
 def test_a_measured_column_stands_only_beside_a_measurement():

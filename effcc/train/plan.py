@@ -57,7 +57,6 @@ class Plan:
     spec: Spec
     run: Run
     title: str
-    classes: int
     images: Mapping[str, int]
     nodes: int
     table: tuple[Run, ...]  # of the same recipe on other numbers of devices
@@ -112,7 +111,6 @@ def of(spec: Spec, source: Source) -> Plan:
         spec=spec,
         run=run,
         title=source.title,
-        classes=len(source.classes),
         images={name: len(source.split(name)) for name in ("train", "val", "test")},
         nodes=nodes,
         table=tuple(run_on(n) for n in _counts(run.devices, images // spec.batch_size)),
