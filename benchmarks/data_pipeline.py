@@ -36,9 +36,10 @@ from torch.nn import functional as F
 
 import effcc
 from effcc.catalog.spec import Spec
-from effcc.data import decode, resize
+from effcc.data import resize
 from effcc.data.loader import Training
-from effcc.data.sources import SOURCES
+from effcc.sources import decode
+from effcc.sources.known import SOURCES
 from effcc.train import process
 from effcc.train.data import ImageData
 from effcc.train.module import CondConvModule

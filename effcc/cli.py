@@ -25,8 +25,8 @@ from effcc.train import process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from effcc.data.sources import Source
     from effcc.nn.weights import Checkpoint
+    from effcc.sources.known import Source
 
 # What fit, validate and test use when nothing names any data.
 DEFAULT_SOURCE = "digits"
@@ -110,7 +110,7 @@ def predict(args: argparse.Namespace) -> int:
     assert checkpoint is not None
     if not args.images:
         raise UsageError("predict: name image files or folders after the options")
-    from effcc.data import folder
+    from effcc.sources import folder
     from effcc.train import run
 
     if not process.is_first():  # one device predicts
@@ -317,7 +317,7 @@ def shards(args: argparse.Namespace) -> int:
     """Pack a folder of images into tar shards, or check such shards."""
     from rich.console import Console
 
-    from effcc.data import pack
+    from effcc.sources import pack
 
     console = Console(soft_wrap=True, highlight=False)
     if args.check:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import effcc
-from effcc.data.sources import SOURCES
+from effcc.sources.known import SOURCES
 
 
 def source(kind, root=None, **named):

@@ -15,7 +15,7 @@ from effcc.catalog.spec import Augment
 from effcc.data import augment
 from effcc.data.loader import Batch, Shuffle, Training
 from effcc.data.operations import OPERATIONS, SIGNED, argument
-from effcc.data.split import Arrays
+from effcc.sources.split import Arrays
 
 OFF = Augment(
     crop_area=(0.08, 1.0),

@@ -18,9 +18,9 @@ from test_run import assert_same_bits, content, fit
 from effcc import cli
 from effcc.catalog import results
 from effcc.catalog.home import Home
-from effcc.data.decode import BadImage
 from effcc.data.loader import Training
 from effcc.nn.weights import BadCheckpoint
+from effcc.sources.decode import BadImage
 from effcc.train import checkpoints, run
 from effcc.train.checkpoints import Keeper
 from effcc.train.module import CondConvModule

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 import effcc
-from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training, Unlabelled
 from effcc.data.resize import for_evaluation
-from effcc.data.sources import SOURCES
-from effcc.data.split import Arrays
+from effcc.sources.decode import BadImage, MissingData
+from effcc.sources.known import SOURCES
+from effcc.sources.split import Arrays
 from effcc.train.data import ImageData
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from effcc.catalog.errors import UserError
-from effcc.data import decode as room
-from effcc.data.decode import BadImage, MissingData
+from effcc.sources import decode as room
+from effcc.sources.decode import BadImage, MissingData
 
 DECODERS = ("pillow", "simplejpeg")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import effcc
-from effcc.data.digits import Digits
+from effcc.sources.digits import Digits
 
 DIGITS = {
     "train": (1257, "fe229b8157f099d9cdbee5117ec8738371f98b02e5e1d68cd7806aff5d45eba8"),

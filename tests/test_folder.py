@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 import effcc
-from effcc.data.decode import MissingData
-from effcc.data.folder import Folder, find_images
+from effcc.sources.decode import MissingData
+from effcc.sources.folder import Folder, find_images
 
 
 def folder(root, **named):

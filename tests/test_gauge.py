@@ -109,7 +109,7 @@ def test_only_activations_grow_with_the_batch():
 
 
 def test_loading_reads_images_of_the_source(monkeypatch):
-    from effcc.data.split import Arrays
+    from effcc.sources.split import Arrays
 
     read, original = [], Arrays.pixels
     monkeypatch.setattr(Arrays, "pixels", lambda *a: read.append(a[1]) or original(*a))

@@ -11,8 +11,8 @@ from images import photographs, source
 from torch.utils.data import DataLoader
 
 import effcc
-from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Training
+from effcc.sources.decode import BadImage, MissingData
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -160,7 +160,7 @@ def test_a_row_without_an_image_is_named(tmp_path, split):
 
 
 def test_row_groups_are_read_one_after_another_and_few_are_kept(tmp_path, split, monkeypatch):
-    monkeypatch.setattr("effcc.data.huggingface._MIXED", 4)
+    monkeypatch.setattr("effcc.sources.huggingface._MIXED", 4)
     table(tmp_path / "d/train.parquet", split, row_group_size=2)
     rows = source("huggingface", tmp_path / "d").split("train")
     order = rows.share(np.random.default_rng(0), 0, 1)

@@ -9,8 +9,8 @@ from PIL import Image
 
 import effcc
 from effcc.cli import main
-from effcc.data.decode import MissingData
-from effcc.data.imagenet import ImageNet
+from effcc.sources.decode import MissingData
+from effcc.sources.imagenet import ImageNet
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from effcc.data import index
-from effcc.data.decode import MissingData
+from effcc.sources import index
+from effcc.sources.decode import MissingData
 
 
 def tar(path, *members, form=tarfile.PAX_FORMAT):

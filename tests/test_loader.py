@@ -8,11 +8,12 @@ from torch.utils.data import DataLoader
 
 import effcc
 from effcc.catalog.errors import UserError
-from effcc.data import decode, loader
-from effcc.data.decode import BadImage
+from effcc.data import loader
 from effcc.data.loader import Evaluation, Training, Unlabelled
-from effcc.data.split import Files
 from effcc.data.unreadable import Unreadable
+from effcc.sources import decode
+from effcc.sources.decode import BadImage
+from effcc.sources.split import Files
 
 
 def settings(**changed):

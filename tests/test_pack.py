@@ -13,8 +13,8 @@ from images import photograph, photographs, source
 
 from effcc.catalog.errors import UsageError
 from effcc.cli import main
-from effcc.data import index, manifest, pack
-from effcc.data.decode import MissingData
+from effcc.sources import index, manifest, pack
+from effcc.sources.decode import MissingData
 
 
 def quiet(split, done, images):

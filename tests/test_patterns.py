@@ -2,8 +2,8 @@
 
 import pytest
 
-from effcc.data.decode import MissingData
-from effcc.data.patterns import expand, matches
+from effcc.sources.decode import MissingData
+from effcc.sources.patterns import expand, matches
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rich.console import Console
 import effcc
 from effcc.catalog.errors import UsageError
 from effcc.catalog.home import Home
-from effcc.data.decode import MissingData
+from effcc.sources.decode import MissingData
 from effcc.train import gauge, plan, run
 from effcc.train.gauge import Loading, Memory, Scaling, Step
 from effcc.train.trainer import BadTrainer

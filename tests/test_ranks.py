@@ -24,7 +24,7 @@ from PIL import Image
 
 import effcc
 from effcc.catalog.errors import UsageError
-from effcc.data.sources import SOURCES
+from effcc.sources.known import SOURCES
 from effcc.train import ranks, trainer
 from effcc.train.data import ImageData
 from effcc.train.module import CondConvModule

@@ -12,7 +12,7 @@ import effcc
 from effcc.catalog.spec import Augment, Preprocessing
 from effcc.data import resize, tf_bicubic
 from effcc.data.resize import blank, crop_box, for_evaluation, for_training, tensor
-from effcc.data.sources import SOURCES
+from effcc.sources.known import SOURCES
 
 NONE = {
     "policy": None,

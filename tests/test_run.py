@@ -19,8 +19,8 @@ import effcc
 from effcc.catalog import results
 from effcc.catalog.errors import UserError
 from effcc.catalog.home import Home
-from effcc.data.decode import BadImage, MissingData
 from effcc.nn import weights
+from effcc.sources.decode import BadImage, MissingData
 from effcc.train import run
 from effcc.train.module import CondConvModule
 from effcc.train.run import Interrupted

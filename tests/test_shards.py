@@ -13,9 +13,9 @@ from test_index import tar
 import effcc
 from effcc.catalog import home, registry
 from effcc.catalog.document import BadFile
-from effcc.data import index, pack
-from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Evaluation, Training
+from effcc.sources import index, pack
+from effcc.sources.decode import BadImage, MissingData
 from effcc.train.data import ImageData
 
 
@@ -120,7 +120,7 @@ def test_workers_change_nothing(packed):
 
 
 def test_threads_and_copies_for_other_processes_read_the_same(packed, monkeypatch):
-    monkeypatch.setattr("effcc.data.shards._OPEN", 2)  # so that threads close each other's files
+    monkeypatch.setattr("effcc.sources.shards._OPEN", 2)  # so that threads close each other's files
     split = source("shards", packed).split("train")
     expected = [split.pixels(i).tobytes() for i in range(len(split))]
     order = np.random.default_rng(0).integers(0, len(split), 400)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effcc.data.share import in_runs
+from effcc.sources.share import in_runs
 
 
 def starts(parts):

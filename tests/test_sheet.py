@@ -10,7 +10,7 @@ from effcc.data import sheet
 from effcc.data.augment import Change
 from effcc.data.loader import Training
 from effcc.data.resize import for_evaluation, tensor
-from effcc.data.split import Arrays
+from effcc.sources.split import Arrays
 
 
 @pytest.fixture

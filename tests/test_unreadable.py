@@ -4,8 +4,8 @@ import multiprocessing
 
 import pytest
 
-from effcc.data.decode import BadImage
 from effcc.data.unreadable import Unreadable
+from effcc.sources.decode import BadImage
 
 
 def test_skipped_images_are_said_once_and_remembered(capsys):

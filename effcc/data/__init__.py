@@ -1,1 +1,1 @@
-"""Images from where they lie to uint8 batches."""
+"""Pixels to uint8 batches."""

@@ -18,8 +18,8 @@ from PIL import Image
 
 from effcc.catalog import document
 from effcc.catalog.spec import Augment
-from effcc.data.decode import Pixels
 from effcc.data.operations import OPERATIONS, SIGNED, Reach, argument
+from effcc.sources.decode import Pixels
 
 
 class Step(NamedTuple):

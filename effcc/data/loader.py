@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from effcc.catalog.spec import Data, Preprocessing, Recipe
-from effcc.data import augment, decode, resize
-from effcc.data.decode import BadImage, Pixels
-from effcc.data.split import Split
+from effcc.data import augment, resize
 from effcc.data.unreadable import Unreadable
+from effcc.sources import decode
+from effcc.sources.decode import BadImage, Pixels
+from effcc.sources.split import Split
 
 # So many broken images in a row are no accident: the folder is gone, or holds something else.
 BROKEN_IN_A_ROW = 100

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from effcc.catalog.spec import Augment, Preprocessing
 from effcc.data import tf_bicubic
-from effcc.data.decode import Pixels
+from effcc.sources.decode import Pixels
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,

@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from effcc.catalog import files
 from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Spec
-from effcc.data import augment, decode, resize
+from effcc.data import augment, resize
 from effcc.data.augment import Change
-from effcc.data.decode import Pixels
+from effcc.sources import decode
+from effcc.sources.decode import Pixels
 
 _COLUMNS, _ROWS = 8, 4
 _TILE, _CAPTION, _GAP = 224, 22, 8  # pixels

@@ -16,7 +16,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from effcc.data.decode import Pixels
+from effcc.sources.decode import Pixels
 
 Floats = NDArray[np.float32]
 

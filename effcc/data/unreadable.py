@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from effcc.data.decode import BadImage
+from effcc.sources.decode import BadImage
 
 
 class Unreadable:

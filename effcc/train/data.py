@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Preprocessing, Spec
 from effcc.data import resize
-from effcc.data.decode import MissingData
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training
-from effcc.data.sources import Source
-from effcc.data.split import Split
 from effcc.data.unreadable import Unreadable
+from effcc.sources.decode import MissingData
+from effcc.sources.known import Source
+from effcc.sources.split import Split
 from effcc.train import signals
 
 

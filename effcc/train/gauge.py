@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from effcc.catalog.spec import Spec
 from effcc.data.loader import Batch
-from effcc.data.sources import Source
+from effcc.sources.known import Source
 from effcc.train import process, provenance, trainer
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema, tensors

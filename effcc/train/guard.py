@@ -16,7 +16,7 @@ from torch import Tensor
 from effcc.catalog import files
 from effcc.catalog.errors import UserError
 from effcc.data.loader import Batch
-from effcc.data.split import Split
+from effcc.sources.split import Split
 from effcc.train.ema import tensors
 
 # Looking at a loss makes the processor wait for an accelerator, so there it is done once in so many

@@ -15,7 +15,7 @@ import torch
 
 from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Spec
-from effcc.data.sources import Source
+from effcc.sources.known import Source
 from effcc.train import data, gauge, process, trainer
 from effcc.train.data import ImageData
 from effcc.train.gauge import Loading, Memory, Scaling, Step

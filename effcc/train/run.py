@@ -19,12 +19,12 @@ from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
 from effcc.catalog.spec import Spec
-from effcc.data import decode
-from effcc.data.decode import BadImage, MissingData
 from effcc.data.loader import Unlabelled
-from effcc.data.sources import SOURCES, Source
 from effcc.nn import transfer, weights
 from effcc.nn.weights import Checkpoint, History
+from effcc.sources import decode
+from effcc.sources.decode import BadImage, MissingData
+from effcc.sources.known import SOURCES, Source
 from effcc.train import checkpoints, guard, optim, process, provenance, ranks, trainer
 from effcc.train.callbacks import Curve
 from effcc.train.checkpoints import BySteps, Keeper, Unwritable

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
-from effcc.data.split import Arrays, Split, fingerprint
+from effcc.sources.split import Arrays, Split, fingerprint
 
 
 class Digits:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
-from effcc.data import decode, listing, patterns, share
-from effcc.data.decode import BadImage, MissingData, Pixels
-from effcc.data.folder import NAMES
-from effcc.data.split import Split, fingerprint
+from effcc.sources import decode, listing, patterns, share
+from effcc.sources.decode import BadImage, MissingData, Pixels
+from effcc.sources.folder import NAMES
+from effcc.sources.split import Split, fingerprint
 
 # Images that a window of training should mix at least, and parts that it has at least.
 _MIXED, _WINDOW = 1024, 4

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from effcc.catalog.spec import Data
-from effcc.data import listing
-from effcc.data.decode import MissingData
-from effcc.data.listing import IMAGE_SUFFIXES, LIST_SUFFIXES, Listing
-from effcc.data.split import Files, Split
+from effcc.sources import listing
+from effcc.sources.decode import MissingData
+from effcc.sources.listing import IMAGE_SUFFIXES, LIST_SUFFIXES, Listing
+from effcc.sources.split import Files, Split
 
 # What a folder of images may call each split; the first that exists is taken.
 NAMES = {

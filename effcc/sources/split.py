@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from effcc.data import decode
-from effcc.data.decode import Pixels
+from effcc.sources import decode
+from effcc.sources.decode import Pixels
 
 
 class Split(ABC):

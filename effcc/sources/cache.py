@@ -10,9 +10,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 from effcc.catalog import home
-from effcc.data import index
-from effcc.data.decode import MissingData
-from effcc.data.index import Index
+from effcc.sources import index
+from effcc.sources.decode import MissingData
+from effcc.sources.index import Index
 
 
 def indexed(shard: Path) -> Index:

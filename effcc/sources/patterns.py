@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from effcc.data.decode import MissingData
+from effcc.sources.decode import MissingData
 
 _RANGE = r"(\d+)\.\.(\d+)"
 _MOST = 1_000_000

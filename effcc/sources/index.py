@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effcc.data.decode import MissingData
-from effcc.data.listing import IMAGE_SUFFIXES
+from effcc.sources.decode import MissingData
+from effcc.sources.listing import IMAGE_SUFFIXES
 
 # A row an image: offset and size in bytes, the class as it is written, the image's name.
 Index = NDArray[np.void]

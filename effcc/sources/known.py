@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from effcc.catalog.spec import Data
-from effcc.data.digits import Digits
-from effcc.data.folder import Folder
-from effcc.data.huggingface import HuggingFace
-from effcc.data.imagenet import ImageNet
-from effcc.data.shards import Shards
-from effcc.data.split import Split
+from effcc.sources.digits import Digits
+from effcc.sources.folder import Folder
+from effcc.sources.huggingface import HuggingFace
+from effcc.sources.imagenet import ImageNet
+from effcc.sources.shards import Shards
+from effcc.sources.split import Split
 
 
 class Source(Protocol):

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
-from effcc.data import cache, decode, index, listing, manifest, patterns, share
-from effcc.data.decode import BadImage, MissingData, Pixels
-from effcc.data.folder import NAMES
-from effcc.data.index import Index
-from effcc.data.manifest import Manifest
-from effcc.data.split import Split, fingerprint
+from effcc.sources import cache, decode, index, listing, manifest, patterns, share
+from effcc.sources.decode import BadImage, MissingData, Pixels
+from effcc.sources.folder import NAMES
+from effcc.sources.index import Index
+from effcc.sources.manifest import Manifest
+from effcc.sources.split import Split, fingerprint
 
 # Shards whose images are mixed while training, and so are read at a time.
 WINDOW = 4

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from effcc.data.decode import MissingData
+from effcc.sources.decode import MissingData
 
 NAME = "manifest.json"
 VERSION = 1

@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from effcc.catalog.spec import Data
-from effcc.data import listing
-from effcc.data.decode import MissingData
-from effcc.data.folder import NAMES, Folder
-from effcc.data.listing import Listing
+from effcc.sources import listing
+from effcc.sources.decode import MissingData
+from effcc.sources.folder import NAMES, Folder
+from effcc.sources.listing import Listing
 
 CLASSES = 1000
 # What Kaggle's unsorted validation images show: `ImageId,PredictionString`, a WordNet id first.

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from effcc.catalog import files
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.spec import Data, rule
-from effcc.data import decode, index, manifest
-from effcc.data.decode import MissingData
-from effcc.data.folder import NAMES, Folder
-from effcc.data.imagenet import ImageNet
-from effcc.data.listing import IMAGE_SUFFIXES
-from effcc.data.manifest import Manifest, Packed, Shard
-from effcc.data.split import Files
+from effcc.sources import decode, index, manifest
+from effcc.sources.decode import MissingData
+from effcc.sources.folder import NAMES, Folder
+from effcc.sources.imagenet import ImageNet
+from effcc.sources.listing import IMAGE_SUFFIXES
+from effcc.sources.manifest import Manifest, Packed, Shard
+from effcc.sources.split import Files
 
 # Of the order of images in the shards; every epoch has its own order of shards besides.
 SEED = 1797
