@@ -1,44 +1,119 @@
-"""Weights in and out: what the verbs `weights` and `export` do with the rooms below."""
+"""Verbs that carry in and out: weights, and images packed into shards."""
 
 from __future__ import annotations
 
+import argparse
+import shlex
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcc import terminal
-from effcc.catalog import files, modelindex, registry, results
+from effcc import request, terminal
+from effcc.catalog import files, home
+from effcc.catalog.errors import UsageError
 from effcc.catalog.home import Home
 from effcc.catalog.spec import Spec
-from effcc.nn import published
-from effcc.nn.published import NotPublished, Published
 
 if TYPE_CHECKING:
     from effcc.nn.weights import Checkpoint
     from effcc.report.hub import Export
 
 
+def export(args: argparse.Namespace) -> int:
+    """Write a checkpoint's averaged weights for others: safetensors, timm, ONNX, a Hub folder."""
+    if not args.to and not args.print_config:
+        raise UsageError("export: name the folder to write to, as in --to exported")
+    at, spec, checkpoint = request.resolve(args, source=None)
+    if args.print_config:
+        return request.print_config(spec)
+    assert checkpoint is not None
+    formats = {*(args.format or ["safetensors"]), *([] if args.push is None else ["hub"])}
+    folder = Path(args.to)
+    for line in written(
+        spec, checkpoint, at, folder, formats, routing=args.routing, push=args.push
+    ):
+        print(line)
+    return 0
+
+
+def weights(args: argparse.Namespace) -> int:
+    """Fetch published weights into the cache, or list what is there."""
+    from effcc.catalog import registry
+
+    at = home.find()
+    if args.action == "list":
+        print(terminal.table(("variant", "cached", "file"), known(at)))
+        return 0
+    if not args.name:
+        raise UsageError(
+            f"weights pull: name a variant; there are: {', '.join(registry.names(at))}"
+        )
+    spec = registry.load(args.name, at)
+    print(pull(spec, Path(args.file) if args.file else None))
+    print(f"start from them: effcc fit --config registry/{spec.name}.yaml --recipe.pretrained true")
+    return 0
+
+
+def shards(args: argparse.Namespace) -> int:
+    """Pack a folder of images into tar shards, or check such shards."""
+    from rich.console import Console
+
+    from effcc.sources import pack
+
+    console = Console(soft_wrap=True, highlight=False)
+    if args.check:
+        with terminal.counting(console) as report:
+            packed, wrong = pack.check(Path(args.folder), report)
+        for line in wrong:
+            print(line, file=sys.stderr)
+        found = f"{len(wrong)} problems" if wrong else "no problem"
+        images = sum(split.done for split in packed.splits.values())
+        print(f"{len(packed.shards)} shards, {images:,} images: {found}")
+        return 1 if wrong else 0
+    if not args.out:
+        raise UsageError("shards: name the folder for the shards too, or --check")
+    out = Path(args.out)
+    source = pack.opened(args.source, args.folder)
+    names = pack.splits(source, args.split or ())
+    size = None if args.per_shard else args.size * 10**6
+    with terminal.counting(console) as report:
+        packed = pack.pack(source, names, out, report, per_shard=args.per_shard, size=size)
+    for name in names:
+        split = packed.splits[name]
+        print(f"{name:<6}{split.images:>10,} images in {len(split.shards):,} shards")
+    print(f"train on them: --data.source shards --data.root {shlex.quote(str(out))}")
+    return 0
+
+
 def pull(spec: Spec, file: Path | None = None) -> Path:
     """Bring a variant's published weights into the cache, with a bar; raises as `published`."""
+    from effcc.nn import published
+    from effcc.nn.published import Published
+
     with terminal.transfer(f"weights of {spec.name}") as progress:
         return published.pull(Published.of(spec), file=file, progress=progress)
 
 
 def known(at: Home) -> list[tuple[str, str, str]]:
     """Each variant, whether its weights are in the cache, and where, or that there are none."""
+    from effcc.catalog import registry
+    from effcc.nn import published
+    from effcc.nn.published import NotPublished, Published
+
     rows: list[tuple[str, str, str]] = []
     for entry in registry.entries(at):
         try:
-            weights = Published.of(entry.spec)
+            file = Published.of(entry.spec)
         except NotPublished:
             rows.append((entry.spec.name, "", "none published"))
         else:
-            there = "yes" if published.cached(weights) else "no"
-            rows.append((entry.spec.name, there, str(weights.path)))
+            there = "yes" if published.cached(file) else "no"
+            rows.append((entry.spec.name, there, str(file.path)))
     return rows
 
 
-def export(
+def written(
     spec: Spec,
     checkpoint: Checkpoint,
     at: Home,
@@ -92,6 +167,8 @@ def export(
 
 def _of_hub(spec: Spec, checkpoint: Checkpoint, at: Home) -> Export:
     """What the folder says: which records are of this very checkpoint, and who published it."""
+    from effcc.catalog import modelindex, results
+    from effcc.nn import published
     from effcc.report.hub import Export
 
     sha256 = files.sha256(checkpoint.path)

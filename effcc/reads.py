@@ -1,0 +1,160 @@
+"""Verbs that only read and write text; they never import torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from effcc import terminal
+from effcc.catalog import home, page
+from effcc.catalog.errors import BadFile, Problem, UsageError
+from effcc.catalog.spec import settings_in_order
+from effcc.request import DEFAULT_SOURCE
+
+
+def list_(args: argparse.Namespace) -> int:
+    """List the variants."""
+    from effcc.catalog import registry, results
+    from effcc.catalog.cost import count
+
+    at = home.find()
+    rows: list[dict[str, Any]] = []
+    for entry in registry.entries(at):
+        spec = entry.spec
+        cost = count(spec.network, spec.preprocessing.image_size)
+        latest = next((run for run in results.runs(entry, at) if not run.differs), None)
+        rows.append(
+            {
+                "name": spec.name,
+                "experts": spec.network.experts,
+                "image_size": spec.preprocessing.image_size,
+                "parameters": cost.parameters,
+                "macs": cost.macs,
+                "measured_top1": latest.top1.value if latest else None,
+                "measured_on": latest.record.dataset.name if latest else None,
+                "summary": spec.summary,
+            }
+        )
+    if args.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return 0
+    heads = ("name", "experts", "pixels", "parameters", "MACs", "measured top-1", "")
+    cells = [
+        (
+            row["name"],
+            str(row["experts"]),
+            str(row["image_size"]),
+            terminal.millions(row["parameters"]),
+            terminal.millions(row["macs"]),
+            f"{100 * row['measured_top1']:.1f} % on {row['measured_on']}"
+            if row["measured_on"]
+            else "",
+            row["summary"],
+        )
+        for row in rows
+    ]
+    print(terminal.table(heads, cells))
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Show one variant: what it is, every resolved value with its origin, or what it trains on."""
+    from effcc.catalog import modelindex, registry, verify
+
+    if args.out and not args.augmentations:
+        raise UsageError("show: --out names the sheet that --augmentations IMAGE draws")
+    at = home.find()
+    claims = modelindex.load(at.model_index, at.root)
+    spec = registry.load(args.name, at, flags=args.flags, claims=claims)
+    if args.augmentations:
+        from effcc.data import sheet
+
+        path = Path(args.out or f"{spec.name}-augmentations.png")
+        sheet.write(Path(args.augmentations), spec, path)
+        print(f"wrote {path}")
+        return 0
+    if args.resolved:
+        ordered = [key for key in settings_in_order() if key in spec.origins]
+        for key in [*ordered, *(key for key in spec.origins if key not in ordered)]:
+            origin = spec.origins[key]
+            was = origin.overrides
+            note = f"  (overrides {terminal.setting(was.value)} of {was.place})" if was else ""
+            print(f"{key:<31} {terminal.setting(origin.value):<24} {origin.place}{note}")
+        return 0
+    print(f"{spec.name}: {spec.summary}\nentry {spec.entry} ({claims[spec.entry].place.short})\n")
+    rows = [
+        (row.key, row.verdict, row.claimed, row.computed)
+        for row in verify.compare(claims[spec.entry], spec)
+    ]
+    print(terminal.table(("figure", "verdict", "claimed", "computed"), rows))
+    print(f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from")
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check model-index, registry and results; or the model-index files that are named."""
+    from effcc.catalog import registry, results, verify
+
+    if args.paths:
+        return _check_files([Path(name) for name in args.paths])
+    at = home.find()
+    entries = registry.entries(at)
+    registry.entries(at, source=DEFAULT_SOURCE)  # the profile's problems show only with its source
+    records = [record for entry in entries for record in results.load(at, entry.spec.name)]
+    disagreements = verify.problems(entries)
+    for problem in disagreements:
+        print(problem, file=sys.stderr)
+    compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
+    disputed = sum(not row.agrees and bool(row.reason) for row in compared)
+    verdict = f"{len(disagreements)} problems" if disagreements else "no problem"
+    print(f"{len(entries)} variants, {len(records)} records: {verdict}, {disputed} claims disputed")
+    return 1 if disagreements else 0
+
+
+def new(args: argparse.Namespace) -> int:
+    """Begin a variant: a registry file and a model-index entry to fill in."""
+    from effcc.catalog import scaffold
+
+    at = home.find()
+    files = scaffold.new(args.name, args.base, at)
+    for file in files:
+        print(f"wrote {at.shown(file)}")
+    print(f"edit them, then: effcc check && effcc fit --config {at.shown(files[0])}")
+    return 0
+
+
+def docs(args: argparse.Namespace) -> int:
+    """Write the model cards, or check that they are up to date."""
+    from effcc.report import cards
+
+    at = home.find()
+    stale = cards.stale(at)
+    if args.check:
+        for path in stale:
+            print(f"{at.shown(path)}: out of date; run effcc docs", file=sys.stderr)
+        print(f"{len(stale)} pages out of date" if stale else "all pages are up to date")
+        return 1 if stale else 0
+    for path in cards.write(at):
+        print(f"wrote {at.shown(path)}")
+    return 0
+
+
+def _check_files(paths: list[Path]) -> int:
+    from effcc.catalog import modelindex
+
+    found, problems = 0, list[Problem]()
+    for path in paths:
+        for file in modelindex.files_in(path) if path.is_dir() else [path]:
+            if path.is_dir() and not page.may_hold_index(file):
+                continue  # a page beside the cards, such as a README
+            try:
+                found += len(modelindex.load_file(file, file.parent))
+            except BadFile as error:
+                problems.extend(error.problems)
+    if problems:
+        raise BadFile(*problems)
+    print(f"{found} models, no problem")
+    return 0

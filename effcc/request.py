@@ -1,0 +1,86 @@
+"""What a command line asks for: a project, a variant with every setting, perhaps weights."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from effcc.catalog import home
+from effcc.catalog.errors import BadFile, Place, Problem, UsageError
+from effcc.catalog.home import Home
+from effcc.catalog.spec import Spec
+from effcc.train import process
+
+if TYPE_CHECKING:
+    from effcc.nn.weights import Checkpoint
+
+# What fit, validate and test use when nothing names any data.
+DEFAULT_SOURCE = "digits"
+
+
+def resolve(
+    args: argparse.Namespace, source: str | None = DEFAULT_SOURCE
+) -> tuple[Home, Spec, Checkpoint | None]:
+    """The project, the spec and the checkpoint that a command's options name."""
+    from effcc.catalog import registry
+
+    process.keep_memory()  # before anything below imports torch
+    if not args.config:
+        raise UsageError(
+            f"{args.verb}: name a variant's file, as in --config registry/cc_b0_4e.yaml"
+        )
+    paths = [Path(name) for name in args.config]
+    for path in paths:
+        if not path.is_file():
+            known = ", ".join(f"registry/{name}.yaml" for name in registry.names(home.find()))
+            raise BadFile(Problem(Place(str(path)), "", f"no such file; there are: {known}"))
+    at = home.find(paths[0].resolve().parent)
+    checkpoint = _checkpoint(args, at, paths[0].stem)
+    layer = (
+        (at.shown(checkpoint.path), checkpoint.settings)
+        if checkpoint and checkpoint.settings
+        else None
+    )
+    spec = registry.load_file(
+        paths[0], at, overlays=paths[1:], flags=args.flags, source=source, checkpoint=layer
+    )
+    return at, spec, checkpoint
+
+
+def print_config(spec: Spec) -> int:
+    """Print every setting as a registry file has them; returns the exit code."""
+    import yaml
+
+    settings = spec.settings()
+    if spec.origins["network.num_classes"].layer == "default":
+        del settings["network"]["num_classes"]  # still for the data to say
+    data = {"model": spec.entry, "summary": spec.summary, "seed": spec.seed} | settings
+    print(yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), end="")
+    return 0
+
+
+def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint | None:
+    if args.ckpt_path is None:
+        if args.verb == "fit" or args.print_config:
+            return None
+        raise UsageError(
+            f"{args.verb}: name weights with --ckpt_path FILE, or `last` for the newest run's"
+        )
+    from effcc.nn import weights
+
+    if args.ckpt_path != "last":
+        return weights.read(Path(args.ckpt_path))
+    from effcc.train import checkpoints
+
+    newest = checkpoints.newest(at.runs / variant)
+    if newest is None:
+        raise UsageError(
+            f"--ckpt_path last: no run in {at.shown(at.runs / variant)}/; run effcc fit first"
+        )
+    if process.is_first():
+        if newest.instead:
+            print(f"{newest.instead}; taking the one before it", file=sys.stderr)
+        print(f"checkpoint {at.shown(newest.checkpoint.path)}", file=sys.stderr)
+    return newest.checkpoint

@@ -1,0 +1,158 @@
+"""Verbs that train, measure or look at images with a variant."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effcc import exchange, request, terminal
+from effcc.catalog.errors import UsageError
+from effcc.catalog.home import Home
+from effcc.catalog.spec import Spec
+from effcc.train import process
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from effcc.sources.known import Source
+
+
+def fit(args: argparse.Namespace) -> int:
+    """Train a variant, measure it, record it, and bring its card up to date."""
+    at, spec, checkpoint = request.resolve(args)
+    if args.print_config:
+        return request.print_config(spec)
+    console = _console()
+    _announce(spec, at, console)
+    if spec.recipe.pretrained and not checkpoint:
+        exchange.pull(spec)  # before torch is loaded: what is missing is said at once
+    from effcc.train import run
+
+    spec, source = run.prepare(spec)
+    # All of them before the first step: a split that is missing must not wait for the last.
+    train, val, test = (source.split(name) for name in ("train", "val", "test"))
+    if args.plan:
+        return _plan(spec, source, console)
+    console.print(
+        f"{source.title}: {len(source.classes):,} classes; {len(train):,} images to train on, "
+        f"{len(val):,} to validate, {len(test):,} to test",
+        highlight=False,
+        markup=False,
+    )
+    record = run.fit(
+        spec, source, at, console, args.command, checkpoint.path if checkpoint else None
+    )
+    return _conclude(record, at, console)
+
+
+def validate(args: argparse.Namespace) -> int:
+    """Measure a checkpoint on the validation split; nothing is recorded."""
+    return _evaluate(args, "val")
+
+
+def test(args: argparse.Namespace) -> int:
+    """Measure a checkpoint on the test split and record it."""
+    return _evaluate(args, "test")
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Say what images show."""
+    _, spec, checkpoint = request.resolve(args, source=None)
+    if args.print_config:
+        return request.print_config(spec)
+    assert checkpoint is not None
+    if not args.images:
+        raise UsageError("predict: name image files or folders after the options")
+    from effcc.sources import folder
+    from effcc.train import run
+
+    if not process.is_first():  # one device predicts
+        return 0
+    images = [found for name in args.images for found in folder.find_images(Path(name))]
+    spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
+    predictions = run.predict(spec, checkpoint, images, args.top)
+    if args.json:
+        rows = [
+            {"file": p.file, "classes": [{"class": c, "probability": v} for c, v in p.classes]}
+            for p in predictions
+        ]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return 0
+    rows = [(p.classes[0][0], f"{100 * p.classes[0][1]:.1f} %", p.file) for p in predictions]
+    print(terminal.table(("class", "probability", "file"), rows))
+    return 0
+
+
+def _plan(spec: Spec, source: Source, console: Console) -> int:
+    """Print what a fit would be; nothing is trained or written."""
+    from effcc import outlook
+    from effcc.train import plan
+
+    if process.is_first():  # of several, one is enough to measure
+        console.print("a plan, not a run: measuring for some seconds ...\n", highlight=False)
+        console.print(outlook.text(plan.of(spec, source)), highlight=False, markup=False)
+    return 0
+
+
+def _evaluate(args: argparse.Namespace, split: str) -> int:
+    at, spec, checkpoint = request.resolve(args)
+    if args.print_config:
+        return request.print_config(spec)
+    assert checkpoint is not None
+    console = _console()
+    from effcc.train import run
+
+    spec, source = run.prepare(spec)
+    record = run.evaluate(spec, source, at, args.command, checkpoint, split)
+    if split == "val" and record:
+        console.print(terminal.outcome(record), highlight=False)
+        return 0
+    return _conclude(record, at, console)
+
+
+def _announce(spec: Spec, at: Home, console: Console) -> None:
+    source = spec.origins["data.source"]
+    console.print(f"[bold]{spec.name}[/]  {spec.summary}", highlight=False)
+    if source.layer == "default":
+        console.print(
+            "No data was named: training on the embedded handwritten digits (8x8 scans).\n"
+            "  your own images: --data.source folder --data.root DIR, with a folder per class in\n"
+            "                   DIR/train and DIR/val\n"
+            "  ImageNet:        --data.source imagenet --data.root DIR\n"
+            "  or packed:       --data.source shards, or huggingface",
+            highlight=False,
+            markup=False,
+        )
+    if typed := spec.overrides():
+        words = ", ".join(f"{key}={terminal.setting(value)}" for key, value in typed.items())
+        console.print(f"not as registered: {words}", highlight=False, markup=False)
+
+
+def _conclude(record: Any, at: Home, console: Console) -> int:
+    """Save the record, refresh the pages, and say where everything is."""
+    from effcc.catalog import results
+    from effcc.report import cards
+
+    if record is None:  # the first process of the run does this
+        return 0
+    path = results.save(record, at)
+    cards.write(at)
+    console.print(terminal.outcome(record), highlight=False)
+    if record.verb == "fit":
+        from effcc.train.progress import clock
+
+        console.print(
+            f"  trained     {record.steps:,} steps in {clock(record.seconds)}", highlight=False
+        )
+    console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False)
+    console.print(f"  record      {at.shown(path)}", highlight=False)
+    console.print(f"  card        {at.shown(at.models / f'{record.variant}.md')}", highlight=False)
+    return 0
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=True, quiet=not process.is_first())
