@@ -309,7 +309,7 @@ def test_an_epoch_goes_on_with_other_devices(then, now):
         return built
 
     saved = data(*then, 0).state_dict()
-    assert saved == {"seen": 48, "at_a_time": 16}
+    assert saved == {"epoch": 0, "seen": 48, "at_a_time": 16}
     left = []
     for rank in range(now[0]):
         going_on = data(*now, rank)
@@ -325,7 +325,7 @@ def test_an_epoch_goes_on_with_other_devices(then, now):
 def in_epoch(devices, rank, batches):
     """What a data module asks its trainer in the middle of an epoch."""
     current = SimpleNamespace(started=1, processed=0)
-    progress = SimpleNamespace(current=SimpleNamespace(completed=batches))
+    progress = SimpleNamespace(current=SimpleNamespace(processed=batches))
     loop = SimpleNamespace(
         epoch_progress=SimpleNamespace(current=current),
         epoch_loop=SimpleNamespace(batch_progress=progress),

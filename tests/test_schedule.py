@@ -14,7 +14,7 @@ def of(*, devices=1, accumulated=1, batches=100, **settings):
 
 def test_the_rate_is_the_recipes_at_the_recipes_batch_and_in_proportion_at_others():
     recipe = effcc.load("cc_b0_4e").recipe
-    assert of().peak_lr == recipe.lr
+    assert of(data__batch_size=recipe.batch_size).peak_lr == recipe.lr
     many = of(devices=8, accumulated=2, data__batch_size=16)
     assert many.images_per_step == 256
     assert many.peak_lr == pytest.approx(recipe.lr * 256 / recipe.batch_size)
