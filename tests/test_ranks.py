@@ -309,7 +309,7 @@ def test_an_epoch_goes_on_with_other_devices(then, now):
         return built
 
     saved = data(*then, 0).state_dict()
-    assert saved == {"epoch": 0, "seen": 48, "at_a_time": 16}
+    assert saved == {"epoch": 0, "seen": 48, "at_a_time": 16, "ranks": then[0]}
     left = []
     for rank in range(now[0]):
         going_on = data(*now, rank)
@@ -320,6 +320,19 @@ def test_an_epoch_goes_on_with_other_devices(then, now):
     with pytest.raises(UsageError, match=r"of 16 images at a time .* takes 24"):
         data(3, 8, 0).load_state_dict(saved)
     data(3, 8, 0).load_state_dict({"seen": 0, "at_a_time": 16})  # between epochs anything goes
+
+
+def test_an_epoch_of_shards_goes_on_with_as_many_devices(monkeypatch):
+    """Each has a run of them to itself, which another number of devices would cut elsewhere."""
+    spec = effcc.load("cc_pico_4e", settings={"data.batch_size": 8}, source="digits")
+    going_on = ImageData(spec, SOURCES["digits"](spec.data))
+    going_on.trainer = in_epoch(2, 0, batches=3)
+    saved = {"epoch": 0, "seen": 48, "at_a_time": 16, "ranks": 1}
+    going_on.load_state_dict(saved)
+    monkeypatch.setattr(type(going_on.source.split("train")), "takes_turns", False)
+    with pytest.raises(UsageError, match=r"dealt to 1 device\(s\), but this run has 2"):
+        going_on.load_state_dict(saved)
+    going_on.load_state_dict(saved | {"ranks": 2})
 
 
 def in_epoch(devices, rank, batches):

@@ -133,6 +133,8 @@ class Table:
 class Rows(Split):
     """Images in the rows of tables."""
 
+    takes_turns = False
+
     def __init__(
         self, name: str, tables: Sequence[Table], labels: NDArray[np.int64], fingerprint: str
     ) -> None:

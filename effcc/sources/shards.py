@@ -206,6 +206,8 @@ class Shard:
 class Tars(Split):
     """Images in tar shards, one read each."""
 
+    takes_turns = False
+
     def __init__(
         self, name: str, shards: Sequence[Shard], labels: NDArray[np.int64], fingerprint: str
     ) -> None:

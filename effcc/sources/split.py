@@ -23,6 +23,10 @@ class Split(ABC):
         fingerprint: `sha256:` and 64 hex digits, of what the split holds.
     """
 
+    # Whether ranks take turns in one order: what is left of an epoch is then the same for any
+    # number of them.
+    takes_turns = True
+
     def __init__(
         self, name: str, labels: Sequence[int] | NDArray[np.int64], fingerprint: str
     ) -> None:

@@ -42,19 +42,28 @@ class ImageData(L.LightningDataModule):
     def state_dict(self) -> dict[str, int]:
         """The epoch, from 0, how many of its images all ranks have seen, and how many at a time."""
         if not self.trainer:
-            return {"epoch": 0, "seen": 0, "at_a_time": self._at_a_time}
+            return {"epoch": 0, "seen": 0, "at_a_time": self._at_a_time, "ranks": self._ranks}
         loop = self.trainer.fit_loop
         epoch: Any = loop.epoch_progress.current
         batch: Any = loop.epoch_loop.batch_progress.current
         seen = batch.processed * self._at_a_time if epoch.started > epoch.processed else 0
-        return {"epoch": epoch.processed, "seen": seen, "at_a_time": self._at_a_time}
+        place = {"epoch": epoch.processed, "seen": seen}
+        return place | {"at_a_time": self._at_a_time, "ranks": self._ranks}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on after the images that were seen.
 
         Raises:
-            UsageError: the epoch was begun in batches of another size over all devices.
+            UsageError: the epoch was begun in batches of another size over all devices, or was
+                dealt to another number of them in runs.
         """
+        ranks = state_dict.get("ranks", self._ranks)
+        in_runs = not self.source.split("train").takes_turns
+        if state_dict["seen"] and in_runs and ranks != self._ranks:
+            raise UsageError(
+                f"the checkpoint stands within an epoch that {self.source.name} dealt to {ranks} "
+                f"device(s), but this run has {self._ranks}; use as many until it ends"
+            )
         now, then = self._at_a_time, state_dict.get("at_a_time", self._at_a_time)
         if state_dict["seen"] and then != now:
             raise UsageError(
