@@ -282,6 +282,15 @@ def test_another_number_than_started_is_a_mistake(launcher, environment, said, m
         ranks.launched(said)
 
 
+def test_the_end_of_another_process_is_told_from_a_fault_of_this_one():
+    gone = RuntimeError("[/x/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed")
+    assert ranks.lost(gone)
+    later = ValueError("while leaving")
+    later.__context__ = gone
+    assert ranks.lost(later)
+    assert not ranks.lost(RuntimeError("expected dtype float"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -493,7 +502,7 @@ def test_ctrl_c_ends_all_with_one_message(strategy, tmp_path):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         code, _, err = finish(process)
         assert all_gone(process.pid)
-    assert code == 130
+    assert code == 130, err
     (said,) = err.splitlines()
     assert said.startswith("stopped in epoch ")
     # Shards cannot be gathered when nobody knows who is still there.

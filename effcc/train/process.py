@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -59,9 +60,11 @@ def follow_first() -> None:
     """End with the process that started this one, if Lightning did so from the first.
 
     Without this, a process that waits for the first one's part of a sum would wait on as an orphan.
+    Ctrl-C, which a terminal sends to all of them, is the first one's to answer.
     """
     if is_first() or "RANK" in os.environ or "SLURM_PROCID" in os.environ:
         return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
 
     def watch() -> None:

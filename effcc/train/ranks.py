@@ -75,10 +75,12 @@ def together(trainer: L.Trainer) -> Generator[None]:
 
 
 def lost(error: BaseException) -> bool:
-    """Whether an error is what a process sees of another one's end."""
+    """Whether an error, or one that it followed upon, is what is seen of another process's end."""
     if isinstance(error, dist.DistNetworkError | dist.DistBackendError | dist.DistStoreError):
         return True
-    return isinstance(error, RuntimeError) and "gloo/transport" in str(error)
+    if isinstance(error, RuntimeError) and "/gloo/" in str(error):  # it has no type of its own
+        return True
+    return error.__context__ is not None and lost(error.__context__)
 
 
 class Alone(L.Callback):
