@@ -95,6 +95,8 @@ def load(shipped, **settings):
         {"data__workers": 3},
         {"network__num_classes": 10},
         {"data__source": "digits"},
+        {"trainer__logger": ["csv", "wandb"]},
+        {"trainer__log_every_n_steps": 7},
     ],
 )
 def test_what_does_not_decide_a_result_leaves_the_digest_alone(shipped, settings):
@@ -162,6 +164,10 @@ def test_where_the_data_lies_is_no_change_of_the_variant(shipped):
     assert folders[0].digest == folders[1].digest
     assert folders[0].overrides() == {}
     assert load(shipped, network__num_classes=10).overrides() == {}
+
+
+def test_where_figures_are_logged_is_no_change_of_the_variant(shipped):
+    assert load(shipped, trainer__logger="wandb").overrides() == {}
 
 
 def test_the_batch_is_the_devices_or_else_the_recipes(shipped):
