@@ -26,7 +26,9 @@ def resolve(
     """The project, the spec and the checkpoint that a command's options name."""
     from effcc.catalog import registry
 
-    process.keep_memory()  # before anything below imports torch
+    # Before anything below imports torch.
+    process.keep_memory()
+    process.share_cores()
     if not args.config:
         raise UsageError(
             f"{args.verb}: name a variant's file, as in --config registry/cc_b0_4e.yaml"
