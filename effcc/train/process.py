@@ -20,6 +20,9 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 # so that whoever knows the cause can say it.
 OTHERS_WAIT, FIRST_WAITS = 2.0, 3.0
 
+# Where a first process leaves its number for those that Lightning starts from it.
+_FIRST = "EFFCC_FIRST_PROCESS"
+
 
 class LostProcess(UserError):
     """Another process of the run ended before its time."""
@@ -38,22 +41,26 @@ def is_first() -> bool:
 def complain(error: UserError) -> None:
     """Say what is wrong, once for all processes.
 
-    A mistake that all of them find is the first one's to say: it ends, and its launcher, or its
-    absence, ends the others while they wait. A mistake that one finds alone is said by that one.
+    A mistake that all of them find is the first one's to say: it ends, and with it, or by their
+    launcher, end the others while they wait. A mistake that one finds alone is said by that one.
     """
     if is_first():
         print(error, file=sys.stderr, flush=True)
         if isinstance(error, LostProcess):
             _wait(FIRST_WAITS, _a_child_has_ended)
         return
-    parent = os.getppid()
-    if _wait(OTHERS_WAIT, lambda: os.getppid() != parent):
+    if _FIRST in os.environ and isinstance(error, LostProcess):
+        # The first one sees to the rest, unless it was killed: then it is gone at once.
+        if not _wait(0.5, _first_is_gone):
+            _wait(60, _first_is_gone)
+            return
+    elif _wait(OTHERS_WAIT, lambda: _FIRST in os.environ and _first_is_gone()):
         return
     ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
     rank = next(rank for rank in (*ranks, "0") if rank)
     print(f"process {rank} on {platform.node()}: {error}", file=sys.stderr, flush=True)
-    # The first process ends by what it lost, not by Lightning's kill on finding a dead child.
-    _wait(FIRST_WAITS, lambda: os.getppid() != parent)
+    if _FIRST in os.environ:  # it ends by what it lost, not by Lightning's kill on a dead child
+        _wait(FIRST_WAITS, _first_is_gone)
 
 
 def follow_first() -> None:
@@ -62,19 +69,13 @@ def follow_first() -> None:
     Without this, a process that waits for the first one's part of a sum would wait on as an orphan.
     Ctrl-C, which a terminal sends to all of them, is the first one's to answer.
     """
-    if is_first() or "RANK" in os.environ or "SLURM_PROCID" in os.environ:
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        time.sleep(10)  # if this process can end by itself, it does
-        print("the run's first process is gone; stopped", file=sys.stderr, flush=True)
-        os._exit(LostProcess.exit_code)
-
-    threading.Thread(target=watch, daemon=True, name="follow-first").start()
+    if is_first():
+        os.environ[_FIRST] = str(os.getpid())
+    elif _FIRST not in os.environ or _first_is_gone():
+        os.environ.pop(_FIRST, None)  # another launcher started this one, in some run's environment
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_watch_first, daemon=True, name="follow-first").start()
 
 
 def share_cores() -> None:
@@ -126,3 +127,15 @@ def _a_child_has_ended() -> bool:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # there is none: another launcher started the processes
         return False
+
+
+def _first_is_gone() -> bool:
+    return os.environ[_FIRST] != str(os.getppid())
+
+
+def _watch_first() -> None:
+    while not _first_is_gone():
+        time.sleep(1)
+    time.sleep(10)  # if this process can end by itself, it does
+    print("the run's first process is gone; stopped", file=sys.stderr, flush=True)
+    os._exit(LostProcess.exit_code)
