@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 
-POLICIES = {"threads spin (the default)": "", "threads sleep (effcc)": "PASSIVE"}
+POLICIES = {"threads spin (the default)": "", "threads sleep (PASSIVE)": "PASSIVE"}
 ROUNDS, STEPS = 3, 15
 BUSY = "while True: pass"
 CHILD = """
@@ -60,13 +60,13 @@ def main() -> None:
 
     print("cc_pico_4e at 32 px, batch 64, forward and backward, all cores: median and slowest, ms;")
     print(f"torch {torch.__version__}, {platform.platform(terse=True)}, {os.cpu_count()} cores\n")
-    print(f"{'':<28} {'alone':>18} {'beside a busy process':>24}")
+    print(f"{'':<28} {'alone':>18} {'beside another':>18}")
     for name in POLICIES:
         cells = [
             f"{1e3 * statistics.median(found):>8.0f} {1e3 * max(found):>9.0f}"
             for found in (alone[name], beside[name])
         ]
-        print(f"{name:<28} {cells[0]} {cells[1]:>24}")
+        print(f"{name:<28} {cells[0]} {cells[1]}")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code, as docs/getting-started.md lists them."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = options.parser(VERBS)
-    args, rest = parser.parse_known_args(arguments)
+    words, settings = options.parted(arguments)
+    args, rest = parser.parse_known_args(words)
     args.command = shlex.join(["effcc", *arguments])
     try:
-        args.flags = options.flags(args.verb, rest)
+        args.flags = options.flags(args.verb, [*settings, *rest])
         if getattr(args, "seed", None) is not None:
             args.flags["seed"] = args.seed
         return args.run(args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import effcc
@@ -142,6 +142,26 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "docs": _of_docs,
     "shards": _of_shards,
 }
+
+
+def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command line without its dotted flags, and those with their values.
+
+    The parser does not know them, and would take their values for names of images.
+    """
+    ordinary: list[str] = []
+    dotted: list[str] = []
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        name, equals, _ = word.partition("=")
+        if not (name.startswith("--") and "." in name):
+            ordinary.append(word)
+            continue
+        dotted.append(word)
+        if not equals and queue and not queue[0].startswith("--"):
+            dotted.append(queue.pop(0))
+    return ordinary, dotted
 
 
 def flags(verb: str, words: list[str]) -> dict[str, Any]:

@@ -26,9 +26,7 @@ def resolve(
     """The project, the spec and the checkpoint that a command's options name."""
     from effcc.catalog import registry
 
-    # Before anything below imports torch.
-    process.keep_memory()
-    process.share_cores()
+    process.keep_memory()  # before anything below imports torch
     if not args.config:
         raise UsageError(
             f"{args.verb}: name a variant's file, as in --config registry/cc_b0_4e.yaml"

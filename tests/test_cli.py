@@ -214,7 +214,7 @@ def test_a_plan_trains_nothing_and_writes_nothing(effcc, project):
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Lightning's hints to people at a terminal
 def test_fit_test_validate_and_predict_work_together(effcc, project):
     short = ("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2")
-    code, out, _ = effcc("fit", *PICO, *short)
+    code, out, _ = effcc("fit", *PICO, *short, "--seed", "3")
     assert code == 0
     assert out.splitlines()[1].startswith("No data was named: training on the embedded handwritten")
     assert "--data.source folder --data.root DIR" in out
@@ -230,6 +230,8 @@ def test_fit_test_validate_and_predict_work_together(effcc, project):
     code, out, _ = effcc("test", *PICO, "--ckpt_path", "last")
     assert code == 0
     assert f"{measured['metrics']['top1']['correct']} of 360 images" in out
+    # What continues or measures a run has the run's seed.
+    assert {json.loads(r.read_text())["seed"] for r in project.results.rglob("*.json")} == {3}
     assert len(list(project.results.rglob("*.json"))) == 2
 
     code, out, _ = effcc("validate", *PICO, "--ckpt_path", "last")
@@ -241,7 +243,10 @@ def test_fit_test_validate_and_predict_work_together(effcc, project):
     pictures.mkdir()
     for name in ("a.png", "b.jpg"):
         Image.fromarray(np.full((9, 7), 99, np.uint8)).save(pictures / name)
-    code, out, _ = effcc("predict", *PICO, "--ckpt_path", "last", "pictures", "pictures/a.png")
+    flag = ("--data.on_error", "skip")  # whose value is no image
+    code, out, _ = effcc(
+        "predict", *PICO, "--ckpt_path", "last", *flag, "pictures", "pictures/a.png"
+    )
     assert code == 0
     assert [line.split()[-1] for line in out.splitlines()[1:]] == [
         "pictures/a.png",

@@ -22,6 +22,8 @@ from effcc.catalog.home import Home
 from effcc.nn import weights
 from effcc.sources.decode import BadImage, MissingData
 from effcc.train import run
+from effcc.train.data import ImageData
+from effcc.train.guard import NotFinite
 from effcc.train.module import CondConvModule
 from effcc.train.run import Interrupted
 
@@ -542,19 +544,25 @@ def test_training_as_the_authors_evaluate_measures_too(home, pictures):
     assert record.metrics["top1"].n == 6
 
 
-def test_an_image_that_cannot_be_read_ends_the_command_with_one_line(project, pictures):
-    (pictures / "train/dark/1.png").write_text("no image")
+@pytest.mark.parametrize("split", ["train", "val"])  # before val, loaders for training are begun
+def test_an_image_that_cannot_be_read_ends_the_command_with_one_line(split, project, pictures):
+    (pictures / split / "dark/1.png").write_text("no image")
     words = [
         *("fit", "--config", "registry/cc_pico_4e.yaml", "--data.source", "folder"),
         *("--data.root", str(pictures), "--data.batch_size", "16", "--data.workers", "1"),
         *("--preprocessing.image_size", "32", "--trainer.accelerator", "cpu"),
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "effcc", *words], capture_output=True, text=True, cwd=project.root
+        [sys.executable, "-m", "effcc", *words],
+        capture_output=True,
+        text=True,
+        cwd=project.root,
+        timeout=120,
     )
     assert done.returncode == 3
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"{pictures}/train/dark/1.png: cannot be decoded: no image format")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    line = done.stderr
+    assert line.startswith(f"{pictures}/{split}/dark/1.png: cannot be decoded: no image format")
     assert not list(project.runs.rglob("*.ckpt"))
 
 
@@ -583,6 +591,14 @@ def test_progress_off_a_terminal_is_a_line_an_epoch(home):
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
     assert "loss" in lines[0]
     assert "val top-1" in lines[0]
+
+
+def test_a_measurement_that_is_no_number_is_refused(once):
+    spec, source = short()
+    module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
+    torch.nn.init.constant_(module.model.classifier.bias, torch.inf)
+    with pytest.raises(NotFinite, match="the test loss is no number"):
+        run._measure(module, data, {"accelerator": "cpu"})
 
 
 def test_averages_are_what_is_measured(once, home):

@@ -260,6 +260,8 @@ def _checkpoint_layer(name: str, settings: Mapping[str, Any]) -> Document:
     }
     free = {"num_classes", "dropout", "drop_path", "bn_momentum"}
     data["network"] = {key: value for key, value in data.get("network", {}).items() if key in free}
+    if "seed" in settings:
+        data["seed"] = settings["seed"]
     document = Document(name, data, {})
     _validate(document)
     return document

@@ -87,8 +87,8 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
                 path, f"expected {' or '.join(_KINDS[k] for k in kinds)}, found {_show(value)}"
             )
         case "enum":
-            words = ", ".join("nothing" if choice is None else str(choice) for choice in rule)
-            hint = closest(str(value), map(str, rule))
+            choices = ["null" if choice is None else str(choice) for choice in rule]
+            words, hint = ", ".join(choices), closest(str(value), choices)
             yield document.problem(
                 path,
                 f"expected one of {words}, found {_show(value)}{hint}",

@@ -29,6 +29,7 @@ class ImageData(L.LightningDataModule):
         self.spec, self.source = spec, source
         self._shuffle: Shuffle | None = None
         self._begun = (0, 0)  # see Shuffle
+        self._made: list[DataLoader[Batch]] = []
         self._met: dict[tuple[str, str], Unreadable] = {}
 
     @property
@@ -136,8 +137,15 @@ class ImageData(L.LightningDataModule):
             cores = min(cores, len(os.sched_getaffinity(0)))
         return cores
 
+    def end(self) -> None:
+        """End the loader processes, which an error may leave: Python's exit would wait for them."""
+        for loader in self._made:
+            if iterator := loader._iterator:
+                iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
+        self._made = []
+
     def _loader(self, images: Dataset[Batch], **how: object) -> DataLoader[Batch]:
-        return DataLoader(
+        loader: DataLoader[Batch] = DataLoader(
             images,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -145,6 +153,9 @@ class ImageData(L.LightningDataModule):
             worker_init_fn=signals.in_worker,
             **how,  # type: ignore[arg-type]  # which images, in which batches
         )
+        if self.workers:
+            self._made.append(loader)
+        return loader
 
 
 def batches(images: int, batch_size: int, devices: int) -> int:

@@ -71,7 +71,9 @@ class CondConvModule(L.LightningModule):
         )
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
         # Lightning's own means over ranks are rough: it halves the odd number of images of two.
-        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        # A loss that is no number must stay one.
+        self.val_loss = MeanMetric(nan_strategy="disable")
+        self.test_loss = self.val_loss.clone()
         self.val_n, self.test_n = SumMetric(), SumMetric()
         self.val_unreadable, self.test_unreadable = SumMetric(), SumMetric()
 
@@ -214,5 +216,5 @@ class CondConvModule(L.LightningModule):
         checkpoint["effcc"] = {
             "variant": self.spec.name,
             "classes": list(self.classes),
-            "settings": self.spec.settings(),
+            "settings": self.spec.settings() | {"seed": self.spec.seed},
         }

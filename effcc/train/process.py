@@ -1,4 +1,4 @@
-"""What a run asks of its process: memory, cores, and to be one of several."""
+"""What a run asks of its process: to keep its memory, and to be one of several."""
 
 from __future__ import annotations
 
@@ -76,17 +76,6 @@ def follow_first() -> None:
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_watch_first, daemon=True, name="follow-first").start()
-
-
-def share_cores() -> None:
-    """Have torch's threads sleep while they wait for each other; `OMP_WAIT_POLICY` overrules it.
-
-    By default they spin for a while. Beside other work, the one that spins then holds the core that
-    the other needs, and a step takes several times as long; `benchmarks/waiting.py` measures it.
-    The setting is read when torch is imported.
-    """
-    if "torch" not in sys.modules:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def keep_memory() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import time
@@ -30,7 +31,7 @@ from effcc.train.callbacks import Curve
 from effcc.train.checkpoints import BySteps, Keeper, Unwritable
 from effcc.train.data import ImageData
 from effcc.train.ema import Ema
-from effcc.train.guard import Failed, Finite
+from effcc.train.guard import Failed, Finite, NotFinite
 from effcc.train.meter import Meter
 from effcc.train.module import CondConvModule
 from effcc.train.process import LostProcess
@@ -137,6 +138,7 @@ def fit(
         history = History(curve.points, curve.steps(t), curve.seconds)
         measured = _measure(module, data, arguments)
     except BaseException as error:
+        data.end()
         kept = _tidied(keeper.path.parent) or checkpoint
         how = f"go on with --ckpt_path {home.shown(kept)}" if kept else "nothing was kept"
         where = f"in epoch {module.current_epoch + 1}"
@@ -172,7 +174,10 @@ def evaluate(
     weights.load(module.model, spec.network, checkpoint)
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
-    measured = _measure(module, data, ranks.launched(spec.trainer), split)
+    try:
+        measured = _measure(module, data, ranks.launched(spec.trainer), split)
+    finally:
+        data.end()
     return run.record(measured, checkpoint.path, History(seconds=time.monotonic() - started))
 
 
@@ -308,6 +313,8 @@ def _measure(
     n, unreadable = round(values[f"{split}_n"]), round(values[f"{split}_unreadable"])
     if n == 0:
         raise BadImage(f"none of the {unreadable} {split} images could be decoded")
+    if not math.isfinite(values[f"{split}_loss"]):
+        raise NotFinite(f"the {split} loss is no number: training diverged; lower --recipe.lr")
     metrics = {"loss": Metric(values[f"{split}_loss"])}
     for name in ("top1", "top5"):
         if f"{split}_{name}" in values:
