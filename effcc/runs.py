@@ -125,6 +125,13 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
             highlight=False,
             markup=False,
         )
+    if spec.recipe.freeze_stages and not spec.recipe.pretrained:
+        console.print(
+            "the frozen stages keep what they start from, which is chance: "
+            "--recipe.pretrained true starts from published weights",
+            highlight=False,
+            markup=False,
+        )
     if typed := spec.overrides():
         words = ", ".join(f"{key}={terminal.setting(value)}" for key, value in typed.items())
         console.print(f"not as registered: {words}", highlight=False, markup=False)

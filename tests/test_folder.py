@@ -66,6 +66,12 @@ def test_validation_images_that_are_tested_on_are_called_so(photos):
     assert len(folder(photos).split("test")) == 2
 
 
+def test_a_named_validation_split_is_tested_on_too(photos):
+    (photos / "val").rename(photos / "held-out")
+    source = folder(photos, val="held-out")
+    assert source.split("test").name == source.split("val").name == "held-out"
+
+
 def test_validation_may_have_its_long_name(photos):
     (photos / "val").rename(photos / "validation")
     source = folder(photos)

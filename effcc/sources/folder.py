@@ -72,6 +72,8 @@ class Folder:
         if named := getattr(self.data, split):
             return self._named(split, named)
         for name in self.names[split]:
+            if split == "test" and name in self.names["val"]:
+                return self.place("val")  # which a setting may name
             if (self.root / name).is_dir():
                 return self.root / name
             for suffix in LIST_SUFFIXES:
