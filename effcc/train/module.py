@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import lightning as L
@@ -71,9 +72,8 @@ class CondConvModule(L.LightningModule):
         )
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
         # Lightning's own means over ranks are rough: it halves the odd number of images of two.
-        # A loss that is no number must stay one.
-        self.val_loss = MeanMetric(nan_strategy="disable")
-        self.test_loss = self.val_loss.clone()
+        # A loss that is no number makes an infinite mean; by default it would be left out.
+        self.val_loss, self.test_loss = (MeanMetric(nan_strategy=math.inf) for _ in range(2))
         self.val_n, self.test_n = SumMetric(), SumMetric()
         self.val_unreadable, self.test_unreadable = SumMetric(), SumMetric()
 
