@@ -184,6 +184,7 @@ def _write(
     partial, rows = path.with_name(f".{path.name}.partial"), list[index.Row]()
     with open(partial, "wb") as file:
         hashed = _Hashed(file)
+        # It only ever writes, and that is all `hashed` can do; the library's types ask for more.
         with tarfile.open(fileobj=hashed, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
             for name, key, label, encoded in samples.since(start):
                 if _is_full(packed, rows, tar.offset + len(encoded)):

@@ -46,6 +46,7 @@ class Meter(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Tell the loggers which settings the run has."""
         for logger in trainer.loggers:
+            # A module's attributes are tensors or modules to torch's types; `spec` is ours.
             logger.log_hyperparams(pl_module.spec.settings())  # type: ignore[operator]
         self._step = trainer.global_step
 

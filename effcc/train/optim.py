@@ -56,6 +56,7 @@ class RMSpropTF(Optimizer):
             },
         )
 
+    # Torch declares two overloads of this one signature.
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every tensor that has a gradient; returns the closure's loss, if one is given."""
