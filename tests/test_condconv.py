@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from effcc.nn import condconv as conditional
-from effcc.nn.condconv import CondConv2d, condconv, condconv_loop, same_padding, taps_to_pairs
+from effcc.nn.condconv import CondConv2d, condconv, condconv_loop, taps_to_pairs
+from effcc.nn.padding import same_padding
 
 # Both sides of the two thresholds, maps of one pixel, and maps that are not square.
 MAPS = [(1, 1), (2, 4), (3, 2), (3, 5), (8, 6)]

@@ -15,11 +15,13 @@ Double backward works through every path, because each is made of differentiable
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from effcc.nn import native
+from effcc.nn.depthwise import depthwise
+from effcc.nn.padding import pads
 
 # Moving one float to memory and back costs about as much as this many multiply-accumulates. It
 # decides where mixing kernels (memory) beats convolving with every expert (arithmetic); only speed
@@ -28,26 +30,6 @@ MACS_PER_FLOAT_MOVED = 40
 # A depthwise kernel becomes a matrix when it has at most this many entries (pixels out * pixels
 # in).
 SMALL_MAP = 64
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros (before, after) for an output of ceil(size / stride), as TensorFlow's SAME does.
-
-    On strided layers the odd zero goes after, which a symmetric padding cannot express.
-    """
-    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-def pads(x: Tensor, kernel: int, stride: int, padding: str) -> tuple[int, int, int, int]:
-    """Padding of an image batch in `F.pad`'s order (left, right, top, bottom).
-
-    `padding` is `same` for TensorFlow's rule, or `symmetric` for kernel // 2 on every side.
-    """
-    if padding == "symmetric":
-        return kernel // 2, kernel // 2, kernel // 2, kernel // 2
-    height, width = x.shape[-2:]
-    return (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
 
 
 def condconv_loop(
@@ -124,6 +106,8 @@ def _depthwise(
     x: Tensor, weight: Tensor, routing: Tensor, kernel: int, stride: int, padding: str
 ) -> Tensor:
     batch, channels, height, width = x.shape
+    if native.takes(x):
+        return depthwise(x, weight, routing, kernel=kernel, stride=stride, padding=padding)
     left, right, top, bottom = pads(x, kernel, stride, padding)
     out_height = (height + top + bottom - kernel) // stride + 1
     out_width = (width + left + right - kernel) // stride + 1

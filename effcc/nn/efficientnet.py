@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from effcc.catalog.spec import Block, Network, layout, scale_width
-from effcc.nn.condconv import CondConv2d, pads
+from effcc.nn import native
+from effcc.nn.batchnorm import BatchNorm2d
+from effcc.nn.condconv import CondConv2d
+from effcc.nn.depthwise import depthwise
+from effcc.nn.padding import pads
+from effcc.nn.squeeze import SqueezeExcite
 
 
 class Conv2d(nn.Conv2d):
@@ -33,33 +38,17 @@ class Conv2d(nn.Conv2d):
         even = kernel // 2 if stride == 1 or padding == "symmetric" else 0
         super().__init__(in_channels, out_channels, kernel, stride, even, groups=groups, bias=False)
         self.asymmetric = stride > 1 and padding == "same"
+        self.rule = padding
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve a batch (batch, in, height, width)."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if self.groups > 1 and native.takes(input):
+            weight = self.weight.view(1, -1)
+            return depthwise(input, weight, None, kernel=kernel, stride=stride, padding=self.rule)
         if self.asymmetric:
-            input = F.pad(input, pads(input, self.kernel_size[0], self.stride[0], "same"))
+            input = F.pad(input, pads(input, kernel, stride, "same"))
         return super().forward(input)
-
-
-class SqueezeExcite(nn.Module):
-    """Channel gates from the global average (arXiv:1709.01507)."""
-
-    def __init__(self, channels: int, squeezed: int) -> None:
-        super().__init__()
-        self.conv_reduce = nn.Conv2d(channels, squeezed, 1)
-        self.conv_expand = nn.Conv2d(squeezed, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gate x (batch, channels, height, width)."""
-        # On a 1x1 map a convolution is a matrix product; asking for that one is several times
-        # faster.
-        squeezed = F.silu(
-            F.linear(x.mean((2, 3)), self.conv_reduce.weight.flatten(1), self.conv_reduce.bias)
-        )
-        gate = F.linear(
-            squeezed, self.conv_expand.weight.flatten(1), self.conv_expand.bias
-        ).sigmoid()
-        return x * gate[:, :, None, None]
 
 
 class DepthwiseSeparable(nn.Module):
@@ -71,7 +60,7 @@ class DepthwiseSeparable(nn.Module):
         self.conv_dw = Conv2d(
             channels, channels, block.kernel, block.stride, channels, network.padding
         )
-        self.bn1 = batch_norm(channels, network)
+        self.bn1 = batch_norm(channels, network, activate=True)
         self.se = SqueezeExcite(channels, block.se_channels)
         self.conv_pw = Conv2d(channels, out)
         self.bn2 = batch_norm(out, network)
@@ -80,7 +69,7 @@ class DepthwiseSeparable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (batch, in, height, width) to (batch, out, height / stride, width / stride)."""
-        y = F.silu(self.bn1(self.conv_dw(x)))
+        y = self.bn1(self.conv_dw(x))
         y = self.bn2(self.conv_pw(self.se(y)))
         return x + drop_path(y, self.drop_path, self.training) if self.residual else y
 
@@ -98,7 +87,7 @@ class InvertedResidual(nn.Module):
         if self.conditional:
             self.routing_fn = nn.Linear(block.in_channels, block.experts)
         self.conv_pw = _convolution(block, network, block.in_channels, block.mid_channels)
-        self.bn1 = batch_norm(block.mid_channels, network)
+        self.bn1 = batch_norm(block.mid_channels, network, activate=True)
         self.conv_dw = _convolution(
             block,
             network,
@@ -108,7 +97,7 @@ class InvertedResidual(nn.Module):
             block.stride,
             block.mid_channels,
         )
-        self.bn2 = batch_norm(block.mid_channels, network)
+        self.bn2 = batch_norm(block.mid_channels, network, activate=True)
         self.se = SqueezeExcite(block.mid_channels, block.se_channels)
         self.conv_pwl = _convolution(block, network, block.mid_channels, block.out_channels)
         self.bn3 = batch_norm(block.out_channels, network)
@@ -118,8 +107,8 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x (batch, in, height, width) to (batch, out, height / stride, width / stride)."""
         routing = (self.route(x),) if self.conditional else ()
-        y = F.silu(self.bn1(self.conv_pw(x, *routing)))
-        y = F.silu(self.bn2(self.conv_dw(y, *routing)))
+        y = self.bn1(self.conv_pw(x, *routing))
+        y = self.bn2(self.conv_dw(y, *routing))
         y = self.bn3(self.conv_pwl(self.se(y), *routing))
         return x + drop_path(y, self.drop_path, self.training) if self.residual else y
 
@@ -139,7 +128,7 @@ class EfficientNet(nn.Module):
             scale_width(network.head, network.width),
         )
         self.conv_stem = Conv2d(network.in_channels, stem, 3, 2, padding=network.padding)
-        self.bn1 = batch_norm(stem, network)
+        self.bn1 = batch_norm(stem, network, activate=True)
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(*(_block(block, network) for block in blocks if block.stage == stage))
@@ -147,15 +136,15 @@ class EfficientNet(nn.Module):
             )
         )
         self.conv_head = Conv2d(blocks[-1].out_channels, head)
-        self.bn2 = batch_norm(head, network)
+        self.bn2 = batch_norm(head, network, activate=True)
         self.dropout = network.dropout
         self.classifier = nn.Linear(head, network.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (batch, num_classes) of x (batch, in_channels, height, width)."""
-        x = F.silu(self.bn1(self.conv_stem(x)))
+        x = self.bn1(self.conv_stem(x))
         x = self.blocks(x)
-        x = F.silu(self.bn2(self.conv_head(x))).mean((2, 3))
+        x = self.bn2(self.conv_head(x)).mean((2, 3))
         return self.classifier(F.dropout(x, self.dropout, self.training))
 
 
@@ -207,9 +196,9 @@ def initialise(
             nn.init.constant_(last.weight, residual_gamma)
 
 
-def batch_norm(channels: int, network: Network) -> nn.BatchNorm2d:
+def batch_norm(channels: int, network: Network, activate: bool = False) -> BatchNorm2d:
     """Batch norm; TensorFlow's momentum is turned into torch's: 0.99 there is 0.01 here."""
-    return nn.BatchNorm2d(channels, eps=network.bn_eps, momentum=1 - network.bn_momentum)
+    return BatchNorm2d(channels, network.bn_eps, 1 - network.bn_momentum, activate)
 
 
 def drop_path(y: Tensor, rate: float, training: bool) -> Tensor:
@@ -232,7 +221,7 @@ def _convolution(
     kernel: int = 1,
     stride: int = 1,
     groups: int = 1,
-) -> nn.Module:
+) -> Conv2d | CondConv2d:
     if block.experts:
         return CondConv2d(
             in_channels, out_channels, kernel, stride, groups, block.experts, network.padding
