@@ -106,8 +106,6 @@ def _depthwise(
     x: Tensor, weight: Tensor, routing: Tensor, kernel: int, stride: int, padding: str
 ) -> Tensor:
     batch, channels, height, width = x.shape
-    if native.takes(x):
-        return depthwise(x, weight, routing, kernel=kernel, stride=stride, padding=padding)
     left, right, top, bottom = pads(x, kernel, stride, padding)
     out_height = (height + top + bottom - kernel) // stride + 1
     out_width = (width + left + right - kernel) // stride + 1
@@ -120,6 +118,8 @@ def _depthwise(
         pixels = x.permute(0, 2, 3, 1).reshape(batch, 1, -1, channels)
         y = (mixed * pixels).sum(2)
         return y.view(batch, out_height, out_width, channels).permute(0, 3, 1, 2)
+    if native.takes(x):
+        return depthwise(x, weight, routing, kernel=kernel, stride=stride, padding=padding)
     padded = F.pad(x, (left, right, top, bottom))
     if torch.compiler.is_exporting():
         # In a graph for any batch the groups of a convolution may not depend on the batch: every

@@ -83,6 +83,12 @@ static void gather(int pixels, int taps, const float *const *at, const int *w_at
         gather_tile(1, taps, at, w_at, w, p * stride, step, out + (ptrdiff_t)p * out_step, out_step, count);
 }
 
+/* Whether one of `number` places, `step` apart from `first` on, is in a row of `size`: a tap that
+ * only meets the zeros around a small map is left out. */
+static int meets(int first, int step, int number, int size) {
+    return first < size && first + (number - 1) * step >= 0;
+}
+
 /* y = x filtered; kernels (batch or 1, kernel * kernel, channels). */
 void effcc_depthwise(const Depthwise *d, const float *x, const float *kernels, float *y) {
     int k = d->kernel, rows, columns, c = d->channels;
@@ -100,14 +106,18 @@ void effcc_depthwise(const Depthwise *d, const float *x, const float *kernels, f
             const float *at[k * k];
             int w_at[k * k];
             for (int o = 0; o < rows; o++) {
+                int taps = 0;
                 for (int i = 0; i < k; i++) {
-                    const float *row = row_at(&r, o * d->stride - above + i);
+                    int from = o * d->stride - above + i;
+                    if (from < 0 || from >= d->height) continue;
+                    const float *row = row_at(&r, from);
                     for (int j = 0; j < k; j++) {
-                        at[i * k + j] = row + j * PANEL;
-                        w_at[i * k + j] = (i * k + j) * PANEL;
+                        if (!meets(j - left, d->stride, columns, d->width)) continue;
+                        at[taps] = row + j * PANEL;
+                        w_at[taps++] = (i * k + j) * PANEL;
                     }
                 }
-                gather(columns, k * k, at, w_at, w, d->stride,
+                gather(columns, taps, at, w_at, w, d->stride,
                        y + (((size_t)s * rows + o) * columns) * c + p * PANEL, c, r.count);
             }
         }
@@ -132,18 +142,21 @@ void effcc_depthwise_to_input(const Depthwise *d, const float *dy, const float *
             int w_at[k * k];
             for (int y = 0; y < d->height; y++)
                 for (int first = 0; first < least(s, d->width); first++) {
-                    int taps = 0;
+                    int taps = 0, pixels = (d->width - first + s - 1) / s;
                     for (int i = k - 1; i >= 0; i--) { /* so that rows are asked for in order */
                         if ((y + above - i + k * s) % s) continue;
                         int o = (y + above - i + k * s) / s - k;
+                        if (o < 0 || o >= rows) continue;
                         const float *row = row_at(&r, o);
                         for (int j = 0; j < k; j++) {
+                            int from = (first + left - j + k * s) / s;
                             if ((first + left - j + k * s) % s) continue;
-                            at[taps] = row + ((first + left - j + k * s) / s) * PANEL;
+                            if (!meets(from - k, 1, pixels, columns)) continue;
+                            at[taps] = row + from * PANEL;
                             w_at[taps++] = (i * k + j) * PANEL;
                         }
                     }
-                    gather((d->width - first + s - 1) / s, taps, at, w_at, w, 1,
+                    gather(pixels, taps, at, w_at, w, 1,
                            dx + (((size_t)b * d->height + y) * d->width + first) * c + p * PANEL,
                            s * c, r.count);
                 }
