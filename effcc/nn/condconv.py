@@ -7,10 +7,12 @@ slow. `condconv` computes the same thing by whichever rearrangement suits the sh
 - pointwise, small maps: convolve with all experts in one matrix product, then mix the *outputs*.
   No kernel per sample exists, forward or backward.
 - pointwise, large maps: mix the kernels in one matrix product, then one batched product.
-- depthwise, small maps: write each kernel as the small matrix it is on that map, mix the matrices.
-- depthwise, large maps: mix the kernels, then one convolution with a group per sample and channel.
+- depthwise, tiny maps: write each kernel as the small matrix it is on that map, mix the matrices.
+- depthwise, larger maps: mix the kernels, then convolve each sample with its own: in C on
+  processors, elsewhere as one convolution with a group per sample and channel.
 
-Double backward works through every path, because each is made of differentiable torch operations.
+Second derivatives go through every path but the one in C, which refuses them; in double precision,
+which it does not know, they are all torch's operations.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch.nn import functional as F
 
 from effcc.nn import native
 from effcc.nn.depthwise import depthwise
-from effcc.nn.padding import pads
+from effcc.nn.padding import outputs, pads
 
 # Moving one float to memory and back costs about as much as this many multiply-accumulates. It
 # decides where mixing kernels (memory) beats convolving with every expert (arithmetic); only speed
@@ -107,8 +109,8 @@ def _depthwise(
 ) -> Tensor:
     batch, channels, height, width = x.shape
     left, right, top, bottom = pads(x, kernel, stride, padding)
-    out_height = (height + top + bottom - kernel) // stride + 1
-    out_width = (width + left + right - kernel) // stride + 1
+    out_height = outputs(height, kernel, stride, padding)
+    out_width = outputs(width, kernel, stride, padding)
     if height * width * out_height * out_width <= SMALL_MAP:
         rows = taps_to_pairs(height, out_height, kernel, stride, top, x)
         columns = taps_to_pairs(width, out_width, kernel, stride, left, x)
@@ -120,17 +122,19 @@ def _depthwise(
         return y.view(batch, out_height, out_width, channels).permute(0, 3, 1, 2)
     if native.takes(x):
         return depthwise(x, weight, routing, kernel=kernel, stride=stride, padding=padding)
-    padded = F.pad(x, (left, right, top, bottom))
+    even = left if left == right == top == bottom else 0
+    if not even:  # what the convolution cannot do itself, with a copy
+        x = F.pad(x, (left, right, top, bottom))
     if torch.compiler.is_exporting():
         # In a graph for any batch the groups of a convolution may not depend on the batch: every
         # expert's kernel is applied, and the outputs are mixed.
         kernels = weight.view(-1, channels, kernel, kernel).transpose(0, 1).flatten(0, 1)
-        every = F.conv2d(padded, kernels[:, None], stride=stride, groups=channels)
+        every = F.conv2d(x, kernels[:, None], stride=stride, padding=even, groups=channels)
         every = every.view(batch, channels, -1, out_height, out_width)
         return (every * routing[:, None, :, None, None]).sum(2)
-    grouped = padded.reshape(1, batch * channels, *padded.shape[2:])
+    grouped = x.reshape(1, batch * channels, *x.shape[2:])
     mixed = (routing @ weight).view(batch * channels, 1, kernel, kernel)
-    y = F.conv2d(grouped, mixed, stride=stride, groups=batch * channels)
+    y = F.conv2d(grouped, mixed, stride=stride, padding=even, groups=batch * channels)
     return y.view(batch, channels, out_height, out_width)
 
 
