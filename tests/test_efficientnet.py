@@ -301,3 +301,35 @@ def test_network_trains_under_bfloat16_autocast():
     for name, parameter in model.named_parameters():
         assert parameter.grad.dtype == torch.float32, name
         assert parameter.grad.isfinite().all(), name
+
+
+def test_function_transforms_give_the_same_gradients():
+    torch.manual_seed(0)
+    model = effcc.create("cc_pico_4e", num_classes=5)
+    model = model.eval().to(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, 40, 40).contiguous(memory_format=torch.channels_last)
+    parameters = dict(model.named_parameters())
+
+    def loss(parameters):
+        return torch.func.functional_call(model, parameters, (images,)).square().sum()
+
+    found = torch.func.grad(loss)(parameters)
+    loss(parameters).backward()
+    for name, parameter in parameters.items():
+        largest = parameter.grad.abs().max()
+        assert (found[name] - parameter.grad).abs().max() <= 1e-4 * largest + 1e-6, name
+
+
+@pytest.mark.slow  # torch's compiler takes half a minute
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # that it uses what torch deprecates
+@pytest.mark.parametrize("training", [False, True])
+def test_torchs_compiler_takes_the_network_whole(training):
+    torch.manual_seed(0)
+    model = effcc.create("cc_pico_4e", num_classes=5, settings={"network.drop_path": 0})
+    model = model.train(training).to(memory_format=torch.channels_last)
+    model.dropout = 0
+    images = torch.randn(4, 3, 40, 40).contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(model, fullgraph=True)
+    with torch.set_grad_enabled(training):
+        expected, found = model(images), compiled(images)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

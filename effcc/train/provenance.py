@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from effcc.nn import native
+
 PACKAGES = (
     *("effcc", "torch", "lightning", "torchmetrics", "numpy", "pillow", "simplejpeg"),
     "scikit-learn",
@@ -58,6 +60,7 @@ def device(kind: str, count: int) -> dict[str, str | int]:
     return described | {
         "name": _processor(),
         "threads": torch.get_num_threads(),
+        "layers": "torch" if native.missing() else "compiled",
         "cores": os.cpu_count() or 1,
     }
 
