@@ -11,12 +11,13 @@ Importing this package imports no torch; `create` and `create_module` do.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from typing import Any
+
     from effcc.catalog.spec import Spec
     from effcc.nn.efficientnet import EfficientNet
     from effcc.train.module import CondConvModule
@@ -86,6 +87,8 @@ def create(
         As `load`; besides, for `pretrained`, NotPublished, BadDownload (effcc.nn.published) and
         BadCheckpoint (effcc.nn.weights).
     """
+    from pathlib import Path
+
     from effcc.nn import transfer
     from effcc.nn.efficientnet import build
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effcc import request, terminal
-from effcc.catalog import files, home
+from effcc.catalog import home
 from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
-from effcc.catalog.spec import Spec
 
 if TYPE_CHECKING:
+    from effcc.catalog.home import Home
+    from effcc.catalog.spec import Spec
     from effcc.nn.weights import Checkpoint
     from effcc.report.hub import Export
 
@@ -167,7 +167,7 @@ def written(
 
 def _of_hub(spec: Spec, checkpoint: Checkpoint, at: Home) -> Export:
     """What the folder says: which records are of this very checkpoint, and who published it."""
-    from effcc.catalog import modelindex, results
+    from effcc.catalog import files, modelindex, results
     from effcc.nn import published
     from effcc.report.hub import Export
 

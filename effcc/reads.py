@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from effcc import terminal
-from effcc.catalog import home, page
+from effcc.catalog import home
 from effcc.catalog.errors import BadFile, Problem, UsageError
-from effcc.catalog.spec import settings_in_order
 from effcc.request import DEFAULT_SOURCE
 
 
@@ -63,6 +62,7 @@ def list_(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Show one variant: what it is, every resolved value with its origin, or what it trains on."""
     from effcc.catalog import modelindex, registry, verify
+    from effcc.catalog.spec import settings_in_order
 
     if args.out and not args.augmentations:
         raise UsageError("show: --out names the sheet that --augmentations IMAGE draws")
@@ -143,7 +143,7 @@ def docs(args: argparse.Namespace) -> int:
 
 
 def _check_files(paths: list[Path]) -> int:
-    from effcc.catalog import modelindex
+    from effcc.catalog import modelindex, page
 
     found, problems = 0, list[Problem]()
     for path in paths:

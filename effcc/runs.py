@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from effcc import exchange, request, terminal
 from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
-from effcc.catalog.spec import Spec
 from effcc.train import process
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from effcc.catalog.home import Home
+    from effcc.catalog.spec import Spec
     from effcc.sources.known import Source
 
 

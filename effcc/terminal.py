@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog.results import Record
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
+
+    from effcc.catalog.results import Record
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
