@@ -90,20 +90,22 @@ def create(
     from pathlib import Path
 
     from effcc.nn import transfer
-    from effcc.nn.efficientnet import build
+    from effcc.nn.efficientnet import build, unfilled
 
     changes = dict(settings or {})
     if in_channels is not None:
         changes["network.in_channels"] = in_channels
     spec = load(name, settings=changes)
     spec = spec if num_classes is None else spec.with_classes(num_classes)
-    recipe = spec.recipe
-    model = build(
-        spec.network, classifier_init=recipe.classifier_init, residual_gamma=recipe.residual_gamma
-    )
+    if pretrained is False:
+        start = spec.recipe
+        return build(
+            spec.network, classifier_init=start.classifier_init, residual_gamma=start.residual_gamma
+        )
+    model = unfilled(spec.network)
     if pretrained is True:
         transfer.from_published(model, spec)
-    elif pretrained is not False:
+    else:
         transfer.from_file(model, spec, Path(pretrained))
     return model
 

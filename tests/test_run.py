@@ -125,6 +125,23 @@ def test_a_fit_leaves_a_checkpoint_and_a_record_of_where_it_came_from(once, home
     assert record.git.keys() == {"commit", "dirty"}
 
 
+def test_what_loads_weights_draws_none(once, home, monkeypatch, tmp_path):
+    _, path = once
+
+    def refuse(*_):
+        raise AssertionError("weights were drawn that a checkpoint replaces")
+
+    monkeypatch.setattr(torch.nn.init, "normal_", refuse)  # what every convolution begins with
+    spec, source = short()
+    run.evaluate(spec, source, home, "effcc test", weights.read(path))
+    Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
+    spec = spec.with_classes(10)
+    assert run.predict(spec, weights.read(path), [tmp_path / "a.png"])
+    fit(home, checkpoint=path, recipe__epochs=2)
+    with pytest.raises(AssertionError, match="drawn"):  # the trap works
+        CondConvModule(spec)
+
+
 def test_a_record_can_be_saved_and_read_back(once, tmp_path):
     record, _ = once
     home = Home(tmp_path)

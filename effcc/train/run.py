@@ -109,8 +109,9 @@ def fit(
     """
     process.follow_first()
     L.seed_everything(spec.seed, workers=True, verbose=False)
-    module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     saved = weights.read(checkpoint) if checkpoint else None
+    fresh = saved is None and not spec.recipe.pretrained
+    module, data = CondConvModule(spec, source.classes, fresh=fresh), ImageData(spec, source)
     if saved and not saved.variant:
         raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
@@ -170,7 +171,7 @@ def evaluate(
         MissingData, BadCheckpoint, BadTrainer: what it needs is not right.
     """
     process.follow_first()
-    module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
+    module, data = CondConvModule(spec, source.classes, fresh=False), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
@@ -194,7 +195,7 @@ def predict(
     """
     from torch.utils.data import DataLoader
 
-    module = CondConvModule(spec, checkpoint.classes)
+    module = CondConvModule(spec, checkpoint.classes, fresh=False)
     weights.load(module.model, spec.network, checkpoint)
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
     files = Unlabelled(images, spec.preprocessing, spec.data.decoder, spec.data.on_error)
