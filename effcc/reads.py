@@ -11,6 +11,7 @@ from typing import Any
 from effcc import terminal
 from effcc.catalog import home
 from effcc.catalog.errors import BadFile, Problem, UsageError
+from effcc.catalog.words import many
 from effcc.request import DEFAULT_SOURCE
 
 
@@ -109,8 +110,9 @@ def check(args: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
     disputed = sum(not row.agrees and bool(row.reason) for row in compared)
-    verdict = f"{len(disagreements)} problems" if disagreements else "no problem"
-    print(f"{len(entries)} variants, {len(records)} records: {verdict}, {disputed} claims disputed")
+    verdict = many(len(disagreements), "problem") if disagreements else "no problem"
+    found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
+    print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if disagreements else 0
 
 
@@ -135,7 +137,8 @@ def docs(args: argparse.Namespace) -> int:
     if args.check:
         for path in stale:
             print(f"{at.shown(path)}: out of date; run effcc docs", file=sys.stderr)
-        print(f"{len(stale)} pages out of date" if stale else "all pages are up to date")
+        verdict = f"{many(len(stale), 'page')} out of date" if stale else "all pages are up to date"
+        print(verdict)
         return 1 if stale else 0
     for path in cards.write(at):
         print(f"wrote {at.shown(path)}")
@@ -156,5 +159,5 @@ def _check_files(paths: list[Path]) -> int:
                 problems.extend(error.problems)
     if problems:
         raise BadFile(*problems)
-    print(f"{found} models, no problem")
+    print(f"{many(found, 'model')}, no problem")
     return 0

@@ -200,7 +200,7 @@ def test_importing_effcc_loads_nothing_at_all(project):
 HELPED = {
     *("effcc", "effcc.cli", "effcc.options", "effcc.runs", "effcc.reads", "effcc.exchange"),
     *("effcc.request", "effcc.terminal", "effcc.catalog", "effcc.catalog.errors"),
-    *("effcc.catalog.home", "effcc.train", "effcc.train.process"),
+    *("effcc.catalog.home", "effcc.catalog.words", "effcc.train", "effcc.train.process"),
 }
 LOADED = """
 import contextlib, io, sys

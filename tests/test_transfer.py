@@ -216,7 +216,7 @@ def test_a_fit_starts_from_published_weights_and_the_record_says_so(publish, pro
     out = io.StringIO()
     record = run.fit(spec, source, project, Console(file=out, width=200), "effcc fit")
     assert "started from" in out.getvalue()
-    assert "the classifier starts afresh: 1000 classes there, 10 here" in out.getvalue()
+    assert "the classifier starts afresh: 1,000 classes there, 10 here" in out.getvalue()
     assert record.overrides["recipe.pretrained"] is True
     start = torch.load(tmp_path / "thousand.pth", weights_only=True)
     end = weights.read(project.root / record.checkpoint["path"]).weights

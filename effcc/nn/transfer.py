@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from effcc.catalog.spec import Network, Spec
+from effcc.catalog.words import many
 from effcc.nn import published, weights
 from effcc.nn.efficientnet import EfficientNet, draw_classifier
 from effcc.nn.published import Published
@@ -75,7 +76,8 @@ def start(
         for name in _CLASSIFIER:
             if name in state and state[name].shape[1:] == own[name].shape[1:]:
                 state[name] = own[name]
-        said.append(f"the classifier starts afresh: {there} classes there, {here} here")
+        classes = many(there, "class", "classes")
+        said.append(f"the classifier starts afresh: {classes} there, {here} here")
     settings: dict[str, Any] = dict(checkpoint.settings)
     stem = state.get(_STEM)
     if stem is not None and stem.dim() == 4 and stem.shape[1] != network.in_channels:

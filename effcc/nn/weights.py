@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from effcc.catalog.errors import UserError
 from effcc.catalog.spec import Network, architecture
+from effcc.catalog.words import many
 
 
 class BadCheckpoint(UserError):
@@ -162,7 +163,8 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
     for name in (*wanted, *found):
         if wanted.get(name) != found.get(name):
             if name.startswith("classifier") and name in wanted and name in found:
-                message = f"has {found[name][0]} classes, this run {wanted[name][0]}; name its data"
+                there = many(found[name][0], "class", "classes")
+                message = f"has {there}, this run {wanted[name][0]}; name its data"
             elif name in wanted and name in found:
                 message = f"{name} has shape {found[name]}, this variant's has {wanted[name]}"
             else:
@@ -183,4 +185,6 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
 
 
 def _short(value: Any) -> str:
-    return f"{len(value)} stages, another table" if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return f"{many(len(value), 'stage')}, another table"
+    return str(value)

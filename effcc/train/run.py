@@ -20,6 +20,7 @@ from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
 from effcc.catalog.spec import Spec
+from effcc.catalog.words import many
 from effcc.data.loader import Unlabelled
 from effcc.nn import transfer, weights
 from effcc.nn.weights import Checkpoint, History
@@ -74,7 +75,8 @@ def prepare(spec: Spec) -> tuple[Spec, Source]:
     if stated.layer not in ("default", "checkpoint") and stated.value != len(source.classes):
         raise MissingData(
             f"{stated.place}: network.num_classes is {stated.value}, but {source.title} has "
-            f"{len(source.classes)} classes; remove the setting or name other data"
+            f"{many(len(source.classes), 'class', 'classes')}; remove the setting or name other "
+            "data"
         )
     return spec.with_classes(len(source.classes)), source
 
@@ -205,7 +207,7 @@ def predict(
     batches: Any = t.predict(module, loader) or []  # one loader: a list of tensors
     unreadable = set(files.unreadable.positions())
     if len(unreadable) == len(images):
-        raise BadImage(f"none of the {len(images)} images could be decoded")
+        raise BadImage(f"none of {many(len(images), 'image')} could be decoded")
     predictions = []
     for position, row in enumerate(row for batch in batches for row in batch):
         if position not in unreadable:
@@ -313,7 +315,7 @@ def _measure(
         raise Interrupted("stopped while measuring") from None
     n, unreadable = round(values[f"{split}_n"]), round(values[f"{split}_unreadable"])
     if n == 0:
-        raise BadImage(f"none of the {unreadable} {split} images could be decoded")
+        raise BadImage(f"none of {many(unreadable, f'{split} image')} could be decoded")
     if not math.isfinite(values[f"{split}_loss"]):
         raise NotFinite(f"the {split} loss is no number: training diverged; lower --recipe.lr")
     metrics = {"loss": Metric(values[f"{split}_loss"])}
@@ -338,7 +340,7 @@ def _is_over(saved: Checkpoint, arguments: Mapping[str, Any], home: Home, varian
     recorded = any(path == record.checkpoint["path"] for record in results.load(home, variant))
     if recorded or not ended:  # the second: it was stopped later, within an epoch
         raise UsageError(
-            f"{path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
+            f"{path}: has its {many(saved.epochs, 'epoch')}; raise --trainer.max_epochs to go on"
         )
     return True
 
