@@ -11,12 +11,13 @@ Importing this package imports no torch; `create` and `create_module` do.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from typing import Any
+
     from effcc.catalog.spec import Spec
     from effcc.nn.efficientnet import EfficientNet
     from effcc.train.module import CondConvModule
@@ -86,21 +87,25 @@ def create(
         As `load`; besides, for `pretrained`, NotPublished, BadDownload (effcc.nn.published) and
         BadCheckpoint (effcc.nn.weights).
     """
+    from pathlib import Path
+
     from effcc.nn import transfer
-    from effcc.nn.efficientnet import build
+    from effcc.nn.efficientnet import build, unfilled
 
     changes = dict(settings or {})
     if in_channels is not None:
         changes["network.in_channels"] = in_channels
     spec = load(name, settings=changes)
     spec = spec if num_classes is None else spec.with_classes(num_classes)
-    recipe = spec.recipe
-    model = build(
-        spec.network, classifier_init=recipe.classifier_init, residual_gamma=recipe.residual_gamma
-    )
+    if pretrained is False:
+        start = spec.recipe
+        return build(
+            spec.network, classifier_init=start.classifier_init, residual_gamma=start.residual_gamma
+        )
+    model = unfilled(spec.network)
     if pretrained is True:
         transfer.from_published(model, spec)
-    elif pretrained is not False:
+    else:
         transfer.from_file(model, spec, Path(pretrained))
     return model
 

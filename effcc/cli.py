@@ -16,8 +16,8 @@ from effcc.train import process
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code, as docs/getting-started.md lists them."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = options.parser(VERBS)
     words, settings = options.parted(arguments)
+    parser = options.parser(VERBS, words)
     args, rest = parser.parse_known_args(words)
     args.command = shlex.join(["effcc", *arguments])
     try:

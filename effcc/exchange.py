@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effcc import request, terminal
-from effcc.catalog import files, home
+from effcc.catalog import home
 from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
-from effcc.catalog.spec import Spec
+from effcc.catalog.words import many
 
 if TYPE_CHECKING:
+    from effcc.catalog.home import Home
+    from effcc.catalog.spec import Spec
     from effcc.nn.weights import Checkpoint
     from effcc.report.hub import Export
 
@@ -67,9 +68,9 @@ def shards(args: argparse.Namespace) -> int:
             packed, wrong = pack.check(Path(args.folder), report)
         for line in wrong:
             print(line, file=sys.stderr)
-        found = f"{len(wrong)} problems" if wrong else "no problem"
+        found = many(len(wrong), "problem") if wrong else "no problem"
         images = sum(split.done for split in packed.splits.values())
-        print(f"{len(packed.shards)} shards, {images:,} images: {found}")
+        print(f"{many(len(packed.shards), 'shard')}, {many(images, 'image')}: {found}")
         return 1 if wrong else 0
     if not args.out:
         raise UsageError("shards: name the folder for the shards too, or --check")
@@ -81,7 +82,8 @@ def shards(args: argparse.Namespace) -> int:
         packed = pack.pack(source, names, out, report, per_shard=args.per_shard, size=size)
     for name in names:
         split = packed.splits[name]
-        print(f"{name:<6}{split.images:>10,} images in {len(split.shards):,} shards")
+        images, inside = many(split.images, "image"), many(len(split.shards), "shard")
+        print(f"{name:<6}{images:>17} in {inside}")
     print(f"train on them: --data.source shards --data.root {shlex.quote(str(out))}")
     return 0
 
@@ -167,7 +169,7 @@ def written(
 
 def _of_hub(spec: Spec, checkpoint: Checkpoint, at: Home) -> Export:
     """What the folder says: which records are of this very checkpoint, and who published it."""
-    from effcc.catalog import modelindex, results
+    from effcc.catalog import files, modelindex, results
     from effcc.nn import published
     from effcc.report.hub import Export
 

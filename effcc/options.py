@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import effcc
-from effcc.catalog import document
 from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
-from effcc.catalog.spec import rule, settings_in_order
 
 # The verbs that resolve a variant, and so take settings.
 TAKE_SETTINGS = ("fit", "validate", "test", "predict", "export", "show")
@@ -19,8 +17,12 @@ FORMATS = ("safetensors", "timm", "onnx", "hub")
 Verb = Callable[[argparse.Namespace], int]
 
 
-def parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
-    """The parser of `effcc VERB`; a verb's docstring is its help, `args.run` the verb."""
+def parser(verbs: Mapping[str, Verb], words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of `effcc VERB` for a command line; `args.run` is the verb.
+
+    A verb's docstring is its help. Only verbs among `words` get their options: those of a run end
+    with every setting of the schema, which `effcc --help` need not read.
+    """
     top = argparse.ArgumentParser(
         prog="effcc",
         description="EfficientNet-CondConv: train, measure and document variants in YAML.",
@@ -38,7 +40,8 @@ def parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(run=run)
-        _OPTIONS[name](sub)
+        if name in words:
+            _OPTIONS[name](sub)
     return top
 
 
@@ -182,6 +185,8 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
             if not queue or queue[0].startswith("--"):
                 raise UsageError(f"{verb}: --{name} needs a value")
             value = queue.pop(0)
+        from effcc.catalog import document
+
         try:
             found[name] = document.parse(value, f"--{name}").data
         except BadFile as error:
@@ -193,6 +198,8 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
 
 def settings_help() -> str:
     """Every setting and what it means, for the end of `--help`."""
+    from effcc.catalog.spec import rule, settings_in_order
+
     lines = ["settings, each as --section.key VALUE or in a --config file:"]
     lines += [f"  --{name:<28} {rule(name)['description']}" for name in settings_in_order()]
     lines.append(f"  --{'trainer.*':<28} any argument of lightning.Trainer")
@@ -200,5 +207,7 @@ def settings_help() -> str:
 
 
 def _hint(verb: str, name: str) -> str:
+    from effcc.catalog.spec import settings_in_order
+
     meant = next((s for s in settings_in_order() if s.endswith(f".{name}")), None)
     return f"; did you mean --{meant}?" if meant else f"; effcc {verb} --help lists them"

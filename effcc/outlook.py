@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from effcc.catalog.cost import count
+from effcc.catalog.words import many
 
 if TYPE_CHECKING:
     from effcc.train.plan import Plan, Run
@@ -51,7 +52,7 @@ def _counts(plan: Plan) -> list[str]:
         *_item(
             "model",
             f"{plan.spec.name}, {cost.parameters:,} parameters, "
-            f"{plan.spec.network.num_classes:,} classes, "
+            f"{many(plan.spec.network.num_classes, 'class', 'classes')}, "
             f"{plan.spec.preprocessing.image_size} pixels",
         ),
         *_item(
@@ -63,20 +64,21 @@ def _counts(plan: Plan) -> list[str]:
         ),
         *_item(
             "batch",
-            f"{_many(plan.nodes, 'machine')} x {_many(per_node, 'device')} x "
-            f"{run.accumulated} accumulated x {_many(run.batch_size, 'image')}",
+            f"{many(plan.nodes, 'machine')} x {many(per_node, 'device')} x "
+            f"{run.accumulated} accumulated x {many(run.batch_size, 'image')}",
             f"= {schedule.images_per_step:,} a step",
         ),
         *_item(
             "steps",
-            f"{schedule.steps_per_epoch:,} an epoch, {run.steps:,} in {run.epochs:,.5g} epochs",
+            f"{schedule.steps_per_epoch:,} an epoch, {run.steps:,} in {many(run.epochs, 'epoch')}",
         ),
         *_item(
             "rate",
             f"{schedule.peak_lr:.4g} before decay: the recipe's {recipe.lr:g} is for "
-            f"{_many(recipe.batch_size, 'image')} a step",
-            f"{schedule.warmup_steps:,} steps of warm-up ({recipe.warmup_epochs:g} epochs), "
-            f"then x {recipe.decay_rate:g} every {recipe.decay_epochs:g} epochs",
+            f"{many(recipe.batch_size, 'image')} a step",
+            f"{many(schedule.warmup_steps, 'step')} of warm-up "
+            f"({many(recipe.warmup_epochs, 'epoch')}), "
+            f"then x {recipe.decay_rate:g} every {many(recipe.decay_epochs, 'epoch')}",
         ),
     ]
 
@@ -114,10 +116,10 @@ def _memory(plan: Plan) -> list[str]:
     what = "what the forward pass keeps" if step.kind == "cpu" else "CUDA's peak above the rest"
     return _item(
         "memory",
-        f"{_size(memory.total)} a device, for {_many(memory.images, 'image')}",
+        f"{_size(memory.total)} a device, for {many(memory.images, 'image')}",
         ", ".join(listed[:3]) + ",",
         f"{listed[3]}, {listed[4]}: {what},",
-        f"measured on {_many(step.memory.images, 'image')} and taken in proportion",
+        f"measured on {many(step.memory.images, 'image')} and taken in proportion",
     )
 
 
@@ -127,7 +129,7 @@ def _time(plan: Plan) -> list[str]:
     whole = epoch * run.epochs
     order = "one after the other" if plan.shared else "at the same time"
     processes = (
-        f"a device has {_many(plan.workers, 'process', 'processes')}"
+        f"a device has {many(plan.workers, 'process', 'processes')}"
         if plan.workers
         else "the training process itself"
     )
@@ -135,7 +137,7 @@ def _time(plan: Plan) -> list[str]:
         *_item(
             "measured",
             f"on {step.name} ({step.kind}):",
-            f"a step of {_many(step.images, 'image')} takes {span(step.seconds)}, "
+            f"a step of {many(step.images, 'image')} takes {span(step.seconds)}, "
             f"{_three(step.images / step.seconds)} images/s",
             f"a process loads {_three(loading.images_per_second)} images/s, "
             f"seen on {loading.images}; {processes}",
@@ -194,10 +196,6 @@ def _right(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in (heads, *rows)
     ]
-
-
-def _many(count: int, one: str, several: str = "") -> str:
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def _size(count: int) -> str:

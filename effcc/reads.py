@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from effcc import terminal
-from effcc.catalog import home, page
+from effcc.catalog import home
 from effcc.catalog.errors import BadFile, Problem, UsageError
-from effcc.catalog.spec import settings_in_order
+from effcc.catalog.words import many
 from effcc.request import DEFAULT_SOURCE
 
 
@@ -63,6 +63,7 @@ def list_(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Show one variant: what it is, every resolved value with its origin, or what it trains on."""
     from effcc.catalog import modelindex, registry, verify
+    from effcc.catalog.spec import settings_in_order
 
     if args.out and not args.augmentations:
         raise UsageError("show: --out names the sheet that --augmentations IMAGE draws")
@@ -109,8 +110,9 @@ def check(args: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
     disputed = sum(not row.agrees and bool(row.reason) for row in compared)
-    verdict = f"{len(disagreements)} problems" if disagreements else "no problem"
-    print(f"{len(entries)} variants, {len(records)} records: {verdict}, {disputed} claims disputed")
+    verdict = many(len(disagreements), "problem") if disagreements else "no problem"
+    found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
+    print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if disagreements else 0
 
 
@@ -135,7 +137,8 @@ def docs(args: argparse.Namespace) -> int:
     if args.check:
         for path in stale:
             print(f"{at.shown(path)}: out of date; run effcc docs", file=sys.stderr)
-        print(f"{len(stale)} pages out of date" if stale else "all pages are up to date")
+        verdict = f"{many(len(stale), 'page')} out of date" if stale else "all pages are up to date"
+        print(verdict)
         return 1 if stale else 0
     for path in cards.write(at):
         print(f"wrote {at.shown(path)}")
@@ -143,7 +146,7 @@ def docs(args: argparse.Namespace) -> int:
 
 
 def _check_files(paths: list[Path]) -> int:
-    from effcc.catalog import modelindex
+    from effcc.catalog import modelindex, page
 
     found, problems = 0, list[Problem]()
     for path in paths:
@@ -156,5 +159,5 @@ def _check_files(paths: list[Path]) -> int:
                 problems.extend(error.problems)
     if problems:
         raise BadFile(*problems)
-    print(f"{found} models, no problem")
+    print(f"{many(found, 'model')}, no problem")
     return 0

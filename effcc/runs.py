@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from effcc import exchange, request, terminal
 from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
-from effcc.catalog.spec import Spec
+from effcc.catalog.words import many
 from effcc.train import process
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from effcc.catalog.home import Home
+    from effcc.catalog.spec import Spec
     from effcc.sources.known import Source
 
 
@@ -36,7 +37,8 @@ def fit(args: argparse.Namespace) -> int:
     if args.plan:
         return _plan(spec, source, console)
     console.print(
-        f"{source.title}: {len(source.classes):,} classes; {len(train):,} images to train on, "
+        f"{source.title}: {many(len(source.classes), 'class', 'classes')}; "
+        f"{many(len(train), 'image')} to train on, "
         f"{len(val):,} to validate, {len(test):,} to test",
         highlight=False,
         markup=False,
@@ -151,7 +153,8 @@ def _conclude(record: Any, at: Home, console: Console) -> int:
         from effcc.train.progress import clock
 
         console.print(
-            f"  trained     {record.steps:,} steps in {clock(record.seconds)}", highlight=False
+            f"  trained     {many(record.steps, 'step')} in {clock(record.seconds)}",
+            highlight=False,
         )
     console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False)
     console.print(f"  record      {at.shown(path)}", highlight=False)

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog.results import Record
+from effcc.catalog.words import many
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
+
+    from effcc.catalog.results import Record
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -52,7 +54,7 @@ def transfer(what: str) -> Generator[Callable[[int, int | None], None] | None]:
 def setting(value: Any) -> str:
     """A setting's value, short enough for a line."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return f"{len(value)} stages" if "repeats" in value[0] else json.dumps(value)
+        return many(len(value), "stage") if "repeats" in value[0] else json.dumps(value)
     if isinstance(value, list):
         return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
     return "null" if value is None else str(value)
@@ -85,7 +87,7 @@ def counting(console: Console) -> Generator[Callable[[str, int, int], None]]:
             bar.update(tasks[split], completed=done)
         elif 10 * done // images > tenths.get(split, 0):
             tenths[split] = 10 * done // images
-            console.print(f"{split}  {done:,} of {images:,} images")
+            console.print(f"{split}  {done:,} of {many(images, 'image')}")
 
     with bar:
         yield report
@@ -98,11 +100,12 @@ def outcome(record: Record) -> str:
     assert top1.high is not None
     lines = [
         f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] on {data.title}, {data.split}",
-        f"  right       {top1.correct} of {top1.n} images; "
+        f"  right       {top1.correct} of {many(top1.n or 0, 'image')}; "
         f"95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %",
     ]
     if top5 := record.metrics.get("top5"):
         lines.append(f"  top-5       {100 * top5.value:.1f} %")
     if data.unreadable:
-        lines.append(f"  unreadable  {data.unreadable} images, which do not count")
+        which = "which does not count" if data.unreadable == 1 else "which do not count"
+        lines.append(f"  unreadable  {many(data.unreadable, 'image')}, {which}")
     return "\n".join(lines)

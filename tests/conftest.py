@@ -30,6 +30,18 @@ def copied(folder):
 
 
 @pytest.fixture
+def poison():
+    """Memory that nobody wrote to holds no numbers while the test lasts."""
+    import torch  # tests of what needs no torch are quick without
+
+    torch.use_deterministic_algorithms(True)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.empty(9).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project of the test's own, as the working directory."""
     home = copied(tmp_path)

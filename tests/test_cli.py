@@ -100,7 +100,7 @@ USAGE = [
     (("fit", *PICO, "--lr", "1"), "did you mean --recipe.lr?"),
     (("fit", *PICO, "--trainer.max_epoch", "1"), "did you mean 'max_epochs'?"),
     (("fit", *PICO, "--recipe.lr.x", "1"), "--recipe.lr: expected a number"),
-    (("fit", *PICO, "--recipe.freeze_stages", "8"), "the network has 7 stages; freeze at most"),
+    (("fit", *PICO, "--recipe.freeze_stages", "8"), "the network has 7 stages; freeze no more"),
     (("fit", *PICO, "--weights.sha256", "ab"), "expected 64 digits of 0-9 and a-f"),
     (("export", *PICO), "name the folder to write to"),
     (("export", *PICO, "--to", "out"), "name weights with --ckpt_path"),
@@ -181,7 +181,7 @@ def test_an_undisputed_disagreement_fails_the_check(effcc, project):
     code, out, err = effcc("check")
     assert code == 1
     assert "Parameters: claims 13400000, computed 13,314,116" in err
-    assert "1 problems" in out
+    assert "1 problem," in out
 
 
 def test_docs_check_fails_until_docs_are_written(effcc, project):
@@ -270,4 +270,4 @@ def test_fit_test_validate_and_predict_work_together(effcc, project):
 
     code, _, err = effcc("fit", *PICO, "--ckpt_path", "last")
     assert code == 2
-    assert "has its 1 epochs; raise --trainer.max_epochs" in err
+    assert "has its 1 epoch; raise --trainer.max_epochs" in err

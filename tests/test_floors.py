@@ -193,7 +193,44 @@ def test_beginning_a_variant_loads_nothing_heavy(project):
 
 
 def test_importing_effcc_loads_nothing_at_all(project):
-    python("import sys, effcc\nassert not {'torch', 'yaml', 'jinja2', 'rich'} & set(sys.modules)")
+    python(LOADED + "import effcc\nassert_only(set(), {'effcc'})")
+
+
+# What a command's help is made of; each of the rest is read by the verb that needs it.
+HELPED = {
+    *("effcc", "effcc.cli", "effcc.options", "effcc.runs", "effcc.reads", "effcc.exchange"),
+    *("effcc.request", "effcc.terminal", "effcc.catalog", "effcc.catalog.errors"),
+    *("effcc.catalog.home", "effcc.catalog.words", "effcc.train", "effcc.train.process"),
+}
+LOADED = """
+import contextlib, io, sys
+before = set(sys.modules)
+
+def help_of(*words):
+    from effcc.cli import main
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main([*words, "--help"])
+
+def assert_only(standard, own):
+    loaded = set(sys.modules) - before
+    others = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+    assert others == {"effcc"}, others
+    assert {name for name in loaded if name.startswith("effcc")} == own
+    slow = {"argparse", "json", "pathlib", "dataclasses", "hashlib", "tempfile", "difflib"}
+    assert loaded & (slow | {"importlib.metadata", "importlib.resources"}) == standard
+
+"""
+
+
+def test_help_loads_the_standard_library_and_the_door_alone(project):
+    needed = {"argparse", "json", "pathlib", "dataclasses"}
+    python(LOADED + f"help_of()\nassert_only({needed}, {HELPED})")
+
+
+def test_help_on_a_run_reads_the_schema_and_nothing_more(project):
+    needed = {"argparse", "json", "pathlib", "dataclasses", "hashlib"}
+    own = HELPED | {"effcc.catalog.spec", "effcc.catalog.schema"}
+    python(LOADED + f"help_of('fit')\nassert_only({needed}, {own})")
 
 
 def test_loading_a_spec_loads_no_torch(project):

@@ -124,7 +124,7 @@ def test_a_run_on_a_small_ilsvrc_is_recorded_as_such(ilsvrc, project, capsys):
     words += ["--data.root", str(ilsvrc), "--data.workers", "0"]
     assert main(words) == 3
     said = capsys.readouterr().err
-    assert "a batch of 256 on each of 1 device(s) is more than the 12 training images; set" in said
+    assert "a batch of 256 on each of 1 device is more than the 12 training images; set" in said
     assert "--data.batch_size" in said
     short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
     small = ["--data.batch_size", "4", "--preprocessing.image_size", "32"]

@@ -299,7 +299,7 @@ def test_the_command_packs_checks_and_says_what_to_do_next(photos, tmp_path, cap
     assert main(["shards", str(tmp_path / "out dir"), "--check"]) == 1
     out, err = capsys.readouterr()
     assert err == f"{tmp_path}/out dir/val-000000.tar: is missing\n"
-    assert out.splitlines()[-1] == "5 shards, 30 images: 1 problems"
+    assert out.splitlines()[-1] == "5 shards, 30 images: 1 problem"
     assert main(["shards", str(photos)]) == 2
     assert "name the folder for the shards too, or --check" in capsys.readouterr().err
     assert main(["shards", str(tmp_path / "nowhere"), str(tmp_path / "o")]) == 3

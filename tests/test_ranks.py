@@ -521,7 +521,7 @@ def test_a_mistake_of_all_is_said_once(how, tmp_path):
     )
     code, _, err = finish(process)
     assert all_gone(process.pid)
-    assert err.count("a batch of 1000 on each of 2 device(s)") == 1
+    assert err.count("a batch of 1000 on each of 2 devices") == 1
     assert code == (1 if launcher else 3)
     assert launcher or len(err.splitlines()) == 1
 

@@ -125,6 +125,23 @@ def test_a_fit_leaves_a_checkpoint_and_a_record_of_where_it_came_from(once, home
     assert record.git.keys() == {"commit", "dirty"}
 
 
+def test_what_loads_weights_draws_none(once, home, monkeypatch, tmp_path):
+    _, path = once
+
+    def refuse(*_):
+        raise AssertionError("weights were drawn that a checkpoint replaces")
+
+    monkeypatch.setattr(torch.nn.init, "normal_", refuse)  # what every convolution begins with
+    spec, source = short()
+    run.evaluate(spec, source, home, "effcc test", weights.read(path))
+    Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
+    spec = spec.with_classes(10)
+    assert run.predict(spec, weights.read(path), [tmp_path / "a.png"])
+    fit(home, checkpoint=path, recipe__epochs=2)
+    with pytest.raises(AssertionError, match="drawn"):  # the trap works
+        CondConvModule(spec)
+
+
 def test_a_record_can_be_saved_and_read_back(once, tmp_path):
     record, _ = once
     home = Home(tmp_path)
@@ -462,7 +479,7 @@ def test_weights_without_a_run_cannot_be_continued(once, home, tmp_path):
 def test_a_finished_run_is_not_continued_for_nothing(once, home):
     results.save(once[0], home)
     folders = runs(home)
-    with pytest.raises(UserError, match=r"has its 1 epochs; .*max_epochs"):
+    with pytest.raises(UserError, match=r"has its 1 epoch; .*max_epochs"):
         fit(home, checkpoint=once[1])
     assert runs(home) == folders
 
@@ -534,7 +551,7 @@ def test_images_that_cannot_be_read_are_left_out_of_the_measurement_and_counted(
 def test_a_measurement_of_nothing_is_refused(home, pictures):
     for path in (pictures / "val").rglob("*.png"):
         path.write_text("no image")
-    with pytest.raises(BadImage, match="none of the 6 test images could be decoded"):
+    with pytest.raises(BadImage, match="none of 6 test images could be decoded"):
         fit_pictures(pictures, home, data__on_error="skip")
 
 
@@ -579,7 +596,7 @@ def test_prediction_leaves_out_what_it_may_skip(once, pictures, capsys):
     alone = run.predict(spec, weights.read(checkpoint), files[5:])
     assert dict(found[-1].classes) == pytest.approx(dict(alone[0].classes), rel=1e-4)
     assert f"{files[1]}: cannot be decoded" in capsys.readouterr().err
-    with pytest.raises(BadImage, match="none of the 1 images"):
+    with pytest.raises(BadImage, match="none of 1 image could"):
         run.predict(spec, weights.read(checkpoint), files[1:2])
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 import effcc
 from effcc import cli
 from effcc.nn import published, transfer, weights
-from effcc.nn.efficientnet import build
+from effcc.nn.efficientnet import build, unfilled
 from effcc.nn.published import Published
 from effcc.nn.weights import BadCheckpoint
 from effcc.train import run
@@ -64,6 +64,28 @@ def test_a_classifier_of_another_size_stays_fresh_and_that_is_said(file, donor):
     for name, tensor in model.state_dict().items():
         expected = fresh if name.startswith("classifier") else donor.state_dict()
         assert tensor.equal(expected[name]), name
+
+
+def test_an_unfilled_network_draws_the_classifier_it_needs_and_nothing_else(file, donor, poison):
+    other = dataclasses.replace(network(), num_classes=7)
+    torch.manual_seed(3)
+    model = unfilled(other)
+    said = transfer.start(model, other, weights.read(file), classifier_init=0.5)
+    assert said[1:] == ("the classifier starts afresh: 10 classes there, 7 here",)
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("classifier"):
+            assert tensor.equal(donor.state_dict()[name]), name
+    weight, bound = model.classifier.weight.detach(), 0.5 / 7**0.5
+    torch.manual_seed(3)
+    assert weight.equal(torch.empty_like(weight).uniform_(-bound, bound))
+    assert not model.classifier.bias.any()
+
+
+def test_an_unfilled_network_of_the_same_classes_draws_nothing(file, donor):
+    before, model = torch.get_rng_state(), unfilled(network())
+    transfer.start(model, network(), weights.read(file))
+    assert all(tensor.equal(donor.state_dict()[n]) for n, tensor in model.state_dict().items())
+    assert torch.get_rng_state().equal(before)
 
 
 def test_a_grey_image_is_answered_as_its_three_equal_colours(file, donor):
@@ -139,12 +161,14 @@ def test_only_three_colours_can_be_adapted(tmp_path):
         transfer.start(build(network()), network(), weights.read(tmp_path / "four.pth"))
 
 
-def test_the_package_creates_networks_from_a_file(file, donor):
+def test_the_package_creates_networks_from_a_file(file, donor, poison):
     model = effcc.create("cc_pico_4e", pretrained=file, num_classes=7, in_channels=1, settings=TINY)
     assert model(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
     assert model.conv_head.weight.equal(donor.conv_head.weight)
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
     fresh = effcc.create("cc_pico_4e", num_classes=7, in_channels=5, settings=TINY)
     assert fresh.conv_stem.weight.shape[1] == 5
+    assert all(tensor.isfinite().all() for tensor in fresh.state_dict().values())
     assert not fresh.conv_head.weight.equal(donor.conv_head.weight)
 
 
@@ -192,7 +216,7 @@ def test_a_fit_starts_from_published_weights_and_the_record_says_so(publish, pro
     out = io.StringIO()
     record = run.fit(spec, source, project, Console(file=out, width=200), "effcc fit")
     assert "started from" in out.getvalue()
-    assert "the classifier starts afresh: 1000 classes there, 10 here" in out.getvalue()
+    assert "the classifier starts afresh: 1,000 classes there, 10 here" in out.getvalue()
     assert record.overrides["recipe.pretrained"] is True
     start = torch.load(tmp_path / "thousand.pth", weights_only=True)
     end = weights.read(project.root / record.checkpoint["path"]).weights

@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 
 import effcc
 from effcc.nn import weights
-from effcc.nn.efficientnet import build
+from effcc.nn.efficientnet import build, unfilled
 from effcc.nn.weights import BadCheckpoint
 
 
@@ -63,6 +64,41 @@ def test_weights_arrive_bit_for_bit(tmp_path, network, state, ours):
     model = build(network)
     weights.load(model, network, weights.read(path))
     assert all(tensor.equal(state[name]) for name, tensor in model.state_dict().items())
+
+
+def test_an_unfilled_network_is_filled_bit_for_bit(tmp_path, network, state, poison):
+    state = {name: tensor + 7 for name, tensor in state.items()}  # no counter at its beginning
+    torch.save(state, tmp_path / "weights.pth")
+    before, model = torch.get_rng_state(), unfilled(network)
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
+    weights.load(model, network, weights.read(tmp_path / "weights.pth"))
+    assert all(tensor.equal(state[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert torch.get_rng_state().equal(before)  # nothing was drawn
+    assert model(torch.zeros(2, 3, 32, 32)).isfinite().all()
+
+
+def test_an_unfilled_network_keeps_its_precision_layout_and_memory_to_itself(network, state):
+    given = {name: tensor.to(torch.float64) for name, tensor in state.items()}
+    checkpoint = weights.Checkpoint(Path("given.pth"), given)
+    one = unfilled(network).to(memory_format=torch.channels_last)
+    one.conv_stem.requires_grad_(False)
+    weights.load(one, network, checkpoint)
+    assert {p.dtype for p in one.parameters()} == {torch.float32}
+    assert one.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not one.conv_stem.weight.requires_grad
+    other = unfilled(network)
+    weights.load(other, network, weights.Checkpoint(Path("given.pth"), state))
+    with torch.no_grad():
+        other.conv_head.weight.zero_()
+    assert state["conv_head.weight"].any()
+
+
+def test_weights_that_do_not_fit_leave_an_unfilled_network_without_any(network, state):
+    model, short = unfilled(network), {n: t for n, t in state.items() if n != "bn1.bias"}
+    with pytest.raises(BadCheckpoint, match=r"has no bn1\.bias"):
+        weights.load(model, network, weights.Checkpoint(Path("short.pth"), short))
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
 
 
 def test_a_bare_state_dict_says_nothing_about_its_maker(tmp_path, state):

@@ -28,6 +28,7 @@ from effcc.catalog.spec import (
     Stage,
     Weights,
 )
+from effcc.catalog.words import many
 
 Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
 
@@ -149,7 +150,7 @@ class _Resolution:
                 )
         self.check_data()
         if self.value("recipe.freeze_stages") > len(network.stages):
-            message = f"the network has {len(network.stages)} stages; freeze at most those"
+            message = f"the network has {many(len(network.stages), 'stage')}; freeze no more"
             self.wrong("recipe.freeze_stages", message)
         if 0 in self.value("preprocessing.std"):
             self.wrong("preprocessing.std", "a zero would divide by zero")

@@ -7,16 +7,16 @@ known one where unknown keys are otherwise welcome.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import math
 from collections.abc import Iterable, Iterator
-from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from effcc.catalog.document import Document, KeyPath
-from effcc.catalog.errors import Problem
+if TYPE_CHECKING:
+    from effcc.catalog.document import Document, KeyPath
+    from effcc.catalog.errors import Problem
 
 _KINDS = {
     "object": "a mapping (key: value)",
@@ -32,7 +32,7 @@ _KINDS = {
 @functools.cache
 def load(name: str) -> dict[str, Any]:
     """The schema `name`, e.g. `registry`, as data."""
-    file = resources.files("effcc.catalog").joinpath("schemas", f"{name}.schema.json")
+    file = Path(__file__).parent / "schemas" / f"{name}.schema.json"
     return json.loads(file.read_text("utf-8"))
 
 
@@ -62,6 +62,8 @@ def problems(document: Document, name: str) -> list[Problem]:
 
 def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
+    import difflib
+
     folded = {other.casefold(): other for other in known}
     match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
     return f"; did you mean {folded[match[0]]!r}?" if match else ""

@@ -17,6 +17,7 @@ from effcc.catalog.errors import Place, Problem
 from effcc.catalog.modelindex import Claim, Fact
 from effcc.catalog.registry import Entry
 from effcc.catalog.spec import Spec
+from effcc.catalog.words import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, st
         stated = _number(claim, "Batch Size")
         at = int(stated.number or 0) if stated else batch
         scaled = lr * at / batch
-        yield row("LR", f"{scaled:.6g} at {at:,} images a step", fact.agrees_with(scaled))
+        yield row("LR", f"{scaled:.6g} at {many(at, 'image')} a step", fact.agrees_with(scaled))
     if fact := claim.metadata.get("Training Techniques"):
         used = techniques(spec)
         claimed = ", ".join(fact.data)

@@ -158,11 +158,21 @@ def build(
         classifier_init: factor on the classifier's initial range, see `initialise`.
         residual_gamma: initial scale of the last batch norm of each residual branch.
     """
-    with torch.device("meta"):  # the library's own initialisation would be thrown away
-        model = EfficientNet(network)
+    model = unfilled(network)
     model.to_empty(device="cpu")
     initialise(model, classifier_init, residual_gamma)
     return model
+
+
+def unfilled(network: Network) -> EfficientNet:
+    """A network without weights, on torch's meta device: names, shapes, and no memory.
+
+    `weights.load` and `transfer.start` fill it. Until then it computes no numbers, so that nothing
+    can come of memory that nobody wrote to. To draw weights that a checkpoint then replaces would
+    take six times as long as building.
+    """
+    with torch.device("meta"):
+        return EfficientNet(network)
 
 
 @torch.no_grad()
@@ -188,12 +198,19 @@ def initialise(
         elif isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
-    bound = classifier_init / math.sqrt(model.classifier.out_features)
-    nn.init.uniform_(model.classifier.weight, -bound, bound)
+    draw_classifier(model.classifier, classifier_init)
     for module in model.modules():
         if isinstance(module, DepthwiseSeparable | InvertedResidual) and module.residual:
             last = module.bn3 if isinstance(module, InvertedResidual) else module.bn2
             nn.init.constant_(last.weight, residual_gamma)
+
+
+@torch.no_grad()
+def draw_classifier(classifier: nn.Linear, init: float = 1.0) -> None:
+    """Fill a classifier afresh: weights U(+-init / sqrt(classes)), biases 0."""
+    bound = init / math.sqrt(classifier.out_features)
+    nn.init.uniform_(classifier.weight, -bound, bound)
+    nn.init.zeros_(classifier.bias)
 
 
 def batch_norm(channels: int, network: Network, activate: bool = False) -> BatchNorm2d:

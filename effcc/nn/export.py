@@ -26,7 +26,7 @@ from effcc.catalog import files
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.spec import ELSEWHERE, Spec
 from effcc.nn import weights
-from effcc.nn.efficientnet import EfficientNet, InvertedResidual, build
+from effcc.nn.efficientnet import EfficientNet, InvertedResidual, unfilled
 from effcc.nn.weights import Checkpoint
 
 # How far an ONNX file's outputs may be from torch's, as a share of the largest output if that is
@@ -59,7 +59,7 @@ def network(spec: Spec, checkpoint: Checkpoint) -> EfficientNet:
     Raises:
         BadCheckpoint: they do not fit.
     """
-    model = build(spec.network)
+    model = unfilled(spec.network)
     weights.load(model, spec.network, checkpoint)
     return model.eval()
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from effcc.catalog.spec import Network, Spec
+from effcc.catalog.words import many
 from effcc.nn import published, weights
-from effcc.nn.efficientnet import EfficientNet
+from effcc.nn.efficientnet import EfficientNet, draw_classifier
 from effcc.nn.published import Published
 from effcc.nn.weights import Checkpoint
 
@@ -38,7 +39,8 @@ def from_published(model: EfficientNet, spec: Spec) -> tuple[str, ...]:
 
 def from_file(model: EfficientNet, spec: Spec, path: Path) -> tuple[str, ...]:
     """Start from a checkpoint's weights; returns and raises as `start`."""
-    return start(model, spec.network, weights.read(path), spec.preprocessing.std)
+    std, init = spec.preprocessing.std, spec.recipe.classifier_init
+    return start(model, spec.network, weights.read(path), std, init)
 
 
 def start(
@@ -46,17 +48,19 @@ def start(
     network: Network,
     checkpoint: Checkpoint,
     std: Sequence[float] = (1.0, 1.0, 1.0),
+    classifier_init: float = 1.0,
 ) -> tuple[str, ...]:
     """Load a checkpoint that may have other classes, or three input channels where `model` has not.
 
-    A classifier of another size keeps the values that `model` has now. The stem is adapted by
-    `adapt_stem`.
+    A classifier of another size keeps the values that `model` has now, and is drawn if `model` is
+    unfilled. The stem is adapted by `adapt_stem`.
 
     Args:
-        model: built from `network`, with fresh weights.
+        model: built from `network`, with fresh weights or unfilled.
         network: the architecture.
         checkpoint: what to start from.
         std: what the input is divided by, red, green and blue.
+        classifier_init: factor on the range of a classifier that is drawn.
 
     Returns:
         What was done, for the person who asked: a sentence each.
@@ -64,14 +68,16 @@ def start(
     Raises:
         BadCheckpoint: anything else differs; the message names the first difference.
     """
-    own, state = model.state_dict(), dict(checkpoint.weights)
+    state = dict(checkpoint.weights)
     said = [f"started from {checkpoint.path}"]
     there, here = checkpoint.num_classes, network.num_classes
     if there is not None and there != here:
+        own = _classifier(model, classifier_init)
         for name in _CLASSIFIER:
             if name in state and state[name].shape[1:] == own[name].shape[1:]:
                 state[name] = own[name]
-        said.append(f"the classifier starts afresh: {there} classes there, {here} here")
+        classes = many(there, "class", "classes")
+        said.append(f"the classifier starts afresh: {classes} there, {here} here")
     settings: dict[str, Any] = dict(checkpoint.settings)
     stem = state.get(_STEM)
     if stem is not None and stem.dim() == 4 and stem.shape[1] != network.in_channels:
@@ -109,3 +115,13 @@ def adapt_stem(stem: Tensor, channels: int, std: Sequence[float] = (1.0, 1.0, 1.
         return (stem * shares.view(1, 3, 1, 1)).sum(1, keepdim=True)
     repeated = torch.cat([stem] * math.ceil(channels / 3), 1)
     return repeated[:, :channels] * (3 / channels)
+
+
+def _classifier(model: EfficientNet, init: float) -> dict[str, Tensor]:
+    """The classifier's values, drawn now if it has none; `model` stays as it is."""
+    there = model.classifier
+    if not there.weight.is_meta:
+        return model.state_dict()
+    drawn = nn.Linear(there.in_features, there.out_features, device="meta").to_empty(device="cpu")
+    draw_classifier(drawn, init)
+    return {f"classifier.{name}": tensor for name, tensor in drawn.state_dict().items()}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from effcc.catalog.errors import UserError
 from effcc.catalog.spec import Network, architecture
+from effcc.catalog.words import many
 
 
 class BadCheckpoint(UserError):
@@ -142,6 +143,9 @@ def _history(curve: dict[str, Any]) -> History:
 def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
     """Load the weights into `model`, which was built from `network`; every name and shape must fit.
 
+    They are copied, into the precision and layout of the model's own. Of an `unfilled` model every
+    tensor is replaced; one that does not fit leaves it without weights.
+
     Raises:
         BadCheckpoint: they do not; the message names the first difference.
     """
@@ -153,12 +157,14 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
                     f"{checkpoint.path}: a checkpoint{name}, with network.{key} "
                     f"{_short(written[key])}; this variant's is {_short(value)}"
                 )
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    own = model.state_dict()
+    wanted = {name: tuple(tensor.shape) for name, tensor in own.items()}
     found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
     for name in (*wanted, *found):
         if wanted.get(name) != found.get(name):
             if name.startswith("classifier") and name in wanted and name in found:
-                message = f"has {found[name][0]} classes, this run {wanted[name][0]}; name its data"
+                there = many(found[name][0], "class", "classes")
+                message = f"has {there}, this run {wanted[name][0]}; name its data"
             elif name in wanted and name in found:
                 message = f"{name} has shape {found[name]}, this variant's has {wanted[name]}"
             else:
@@ -168,8 +174,17 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
                     else f"has {name}, which this variant has not"
                 )
             raise BadCheckpoint(f"{checkpoint.path}: {message}")
-    model.load_state_dict(dict(checkpoint.weights))
+    if any(tensor.is_meta for tensor in own.values()):
+        filled = {
+            name: torch.empty_like(tensor, device="cpu").copy_(checkpoint.weights[name])
+            for name, tensor in own.items()
+        }
+        model.load_state_dict(filled, assign=True)
+    else:
+        model.load_state_dict(dict(checkpoint.weights))
 
 
 def _short(value: Any) -> str:
-    return f"{len(value)} stages, another table" if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return f"{many(len(value), 'stage')}, another table"
+    return str(value)

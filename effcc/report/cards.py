@@ -18,6 +18,7 @@ from effcc.catalog.modelindex import Claim, Fact, Result
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
+from effcc.catalog.words import many
 from effcc.report import figures, markdown
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
@@ -184,6 +185,7 @@ def template(name: str) -> Any:
         "link": markdown.link,
         "fence": markdown.fence,
         "mark": markdown.mark,
+        "many": many,
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
     }
     environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"

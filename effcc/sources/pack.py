@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from effcc.catalog import files
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.spec import Data, rule
+from effcc.catalog.words import many
 from effcc.sources import decode, index, manifest
 from effcc.sources.decode import MissingData
 from effcc.sources.folder import NAMES, Folder
@@ -120,7 +121,9 @@ def check(out: Path, report: Report) -> tuple[Manifest, list[str]]:
             done += shard.images
             report(name, done, split.images)
         if done < split.images:
-            wrong.append(f"{out}: {done:,} of {split.images:,} {name} images; packing goes on")
+            wrong.append(
+                f"{out}: {done:,} of {many(split.images, f'{name} image')}; packing goes on"
+            )
     strangers = {path.name for path in out.glob("*.tar")} - set(packed.shards)
     wrong += [f"{out / name}: is not in {manifest.NAME}" for name in sorted(strangers)]
     return packed, wrong
@@ -278,7 +281,7 @@ def _differences(out: Path, shard: Shard) -> Iterator[str]:
     if saved is None or saved.tobytes() != index.read(path).tobytes():
         yield "its index is missing or of another shard"
     elif len(saved) != shard.images:
-        yield f"holds {len(saved)} images instead of {shard.images}"
+        yield f"holds {many(len(saved), 'image')} instead of {shard.images}"
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
+from effcc.catalog.words import many
 from effcc.sources import cache, decode, index, listing, manifest, patterns, share
 from effcc.sources.decode import BadImage, MissingData, Pixels
 from effcc.sources.folder import NAMES
@@ -108,7 +109,8 @@ class Shards:
         split = packed.splits[name]
         if split.done < split.images:
             raise MissingData(
-                f"{self.root.absolute()} holds {split.done:,} of {split.images:,} {name} images; "
+                f"{self.root.absolute()} holds {split.done:,} of "
+                f"{many(split.images, f'{name} image')}; "
                 "run the `effcc shards` that began it again, and it goes on"
             )
         return tuple(self.root / shard.name for shard in split.shards)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Preprocessing, Spec
+from effcc.catalog.words import many
 from effcc.data import resize
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training
 from effcc.data.unreadable import Unreadable
@@ -62,14 +63,15 @@ class ImageData(L.LightningDataModule):
         in_runs = not self.source.split("train").takes_turns
         if state_dict["seen"] and in_runs and ranks != self._ranks:
             raise UsageError(
-                f"the checkpoint stands within an epoch that {self.source.name} dealt to {ranks} "
-                f"device(s), but this run has {self._ranks}; use as many until it ends"
+                f"the checkpoint stands within an epoch that {self.source.name} dealt to "
+                f"{many(ranks, 'device')}, but this run has {self._ranks}; use as many until it "
+                "ends"
             )
         now, then = self._at_a_time, state_dict.get("at_a_time", self._at_a_time)
         if state_dict["seen"] and then != now:
             raise UsageError(
-                f"the checkpoint stands within an epoch of {then} images at a time over all "
-                f"devices, but this run takes {now}; set --data.batch_size to make them equal"
+                f"the checkpoint stands within an epoch of {many(then, 'image')} at a time over "
+                f"all devices, but this run takes {now}; set --data.batch_size to make them equal"
             )
         self._begun = state_dict.get("epoch", 0), state_dict["seen"] // self._ranks
         if self._shuffle and self.trainer:
@@ -167,8 +169,8 @@ def batches(images: int, batch_size: int, devices: int) -> int:
     share = images // devices
     if share < batch_size:
         raise MissingData(
-            f"a batch of {batch_size} on each of {devices} device(s) is more than the "
-            f"{images} training images; set --data.batch_size"
+            f"a batch of {batch_size} on each of {many(devices, 'device')} is more than the "
+            f"{many(images, 'training image')}; set --data.batch_size"
         )
     return share // batch_size
 

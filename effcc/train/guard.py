@@ -15,6 +15,7 @@ from torch import Tensor
 
 from effcc.catalog import files
 from effcc.catalog.errors import UserError
+from effcc.catalog.words import many
 from effcc.data.loader import Batch
 from effcc.sources.split import Split
 from effcc.train.ema import tensors
@@ -154,7 +155,7 @@ def enough_memory(batch_size: int) -> Generator[None]:
         if not _is_lack_of_memory(error):
             raise
         raise OutOfMemory(
-            f"out of memory with {batch_size} images at a time on a device; lower "
+            f"out of memory with {many(batch_size, 'image')} at a time on a device; lower "
             "--data.batch_size (--trainer.accumulate_grad_batches keeps the images of a step)"
         ) from None
 

@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from effcc.catalog.spec import Spec
 from effcc.data import mix
 from effcc.data.loader import Batch
-from effcc.nn.efficientnet import build
+from effcc.nn.efficientnet import build, unfilled
 from effcc.train.optim import RMSpropTF, WarmupStaircase, frozen, parameter_groups
 from effcc.train.schedule import Schedule, images_per_step, peak_lr
 from effcc.train.sharding import FullySharded, shard
@@ -31,22 +31,27 @@ _UNCOUNTED = -1
 class CondConvModule(L.LightningModule):
     """A variant in training, built from its spec alone.
 
-    `classes` are the names of the outputs, kept in checkpoints for `predict`.
+    `classes` are the names of the outputs, kept in checkpoints for `predict`. With `fresh` False
+    the network is `unfilled`, for weights to be loaded into `model`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, spec: Spec, classes: tuple[str, ...] = ()) -> None:
+    def __init__(self, spec: Spec, classes: tuple[str, ...] = (), *, fresh: bool = True) -> None:
         super().__init__()
         self.spec, self.classes = spec, classes
         recipe = spec.recipe
-        self.model = build(
-            spec.network,
-            classifier_init=recipe.classifier_init,
-            residual_gamma=recipe.residual_gamma,
+        model = (
+            build(
+                spec.network,
+                classifier_init=recipe.classifier_init,
+                residual_gamma=recipe.residual_gamma,
+            )
+            if fresh
+            else unfilled(spec.network)
         )
-        self.model = self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._frozen = frozen(self.model, recipe.freeze_stages)
         for part in self._frozen:
             part.requires_grad_(False)

@@ -20,6 +20,7 @@ from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
 from effcc.catalog.results import Dataset, Metric, Record
 from effcc.catalog.spec import Spec
+from effcc.catalog.words import many
 from effcc.data.loader import Unlabelled
 from effcc.nn import transfer, weights
 from effcc.nn.weights import Checkpoint, History
@@ -74,7 +75,8 @@ def prepare(spec: Spec) -> tuple[Spec, Source]:
     if stated.layer not in ("default", "checkpoint") and stated.value != len(source.classes):
         raise MissingData(
             f"{stated.place}: network.num_classes is {stated.value}, but {source.title} has "
-            f"{len(source.classes)} classes; remove the setting or name other data"
+            f"{many(len(source.classes), 'class', 'classes')}; remove the setting or name other "
+            "data"
         )
     return spec.with_classes(len(source.classes)), source
 
@@ -109,8 +111,9 @@ def fit(
     """
     process.follow_first()
     L.seed_everything(spec.seed, workers=True, verbose=False)
-    module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
     saved = weights.read(checkpoint) if checkpoint else None
+    fresh = saved is None and not spec.recipe.pretrained
+    module, data = CondConvModule(spec, source.classes, fresh=fresh), ImageData(spec, source)
     if saved and not saved.variant:
         raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
@@ -170,7 +173,7 @@ def evaluate(
         MissingData, BadCheckpoint, BadTrainer: what it needs is not right.
     """
     process.follow_first()
-    module, data = CondConvModule(spec, source.classes), ImageData(spec, source)
+    module, data = CondConvModule(spec, source.classes, fresh=False), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
@@ -194,7 +197,7 @@ def predict(
     """
     from torch.utils.data import DataLoader
 
-    module = CondConvModule(spec, checkpoint.classes)
+    module = CondConvModule(spec, checkpoint.classes, fresh=False)
     weights.load(module.model, spec.network, checkpoint)
     names = checkpoint.classes or tuple(str(i) for i in range(spec.network.num_classes))
     files = Unlabelled(images, spec.preprocessing, spec.data.decoder, spec.data.on_error)
@@ -204,7 +207,7 @@ def predict(
     batches: Any = t.predict(module, loader) or []  # one loader: a list of tensors
     unreadable = set(files.unreadable.positions())
     if len(unreadable) == len(images):
-        raise BadImage(f"none of the {len(images)} images could be decoded")
+        raise BadImage(f"none of {many(len(images), 'image')} could be decoded")
     predictions = []
     for position, row in enumerate(row for batch in batches for row in batch):
         if position not in unreadable:
@@ -312,7 +315,7 @@ def _measure(
         raise Interrupted("stopped while measuring") from None
     n, unreadable = round(values[f"{split}_n"]), round(values[f"{split}_unreadable"])
     if n == 0:
-        raise BadImage(f"none of the {unreadable} {split} images could be decoded")
+        raise BadImage(f"none of {many(unreadable, f'{split} image')} could be decoded")
     if not math.isfinite(values[f"{split}_loss"]):
         raise NotFinite(f"the {split} loss is no number: training diverged; lower --recipe.lr")
     metrics = {"loss": Metric(values[f"{split}_loss"])}
@@ -337,7 +340,7 @@ def _is_over(saved: Checkpoint, arguments: Mapping[str, Any], home: Home, varian
     recorded = any(path == record.checkpoint["path"] for record in results.load(home, variant))
     if recorded or not ended:  # the second: it was stopped later, within an epoch
         raise UsageError(
-            f"{path}: has its {saved.epochs} epochs; raise --trainer.max_epochs to go on"
+            f"{path}: has its {many(saved.epochs, 'epoch')}; raise --trainer.max_epochs to go on"
         )
     return True
 

@@ -1,0 +1,15 @@
+"""Numbers in a sentence."""
+
+from __future__ import annotations
+
+
+def many(number: float, one: str, several: str = "") -> str:
+    """`1 image`, `2 images`, `1,257 images`, `2.4 epochs`.
+
+    Args:
+        number: how many.
+        one: the word for one of them.
+        several: the word for any other number; `one` with an s unless stated.
+    """
+    written = f"{number:,}" if isinstance(number, int) else f"{number:,.5g}"
+    return f"{written} {one if number == 1 else several or one + 's'}"
