@@ -5,8 +5,9 @@
     >>> spec = effcc.load("cc_b0_4e")
     >>> model = effcc.create("cc_b0_4e", num_classes=10)
     >>> module = effcc.create_module("cc_b0_4e", source="digits")
+    >>> fast = effcc.optimize(model)
 
-Importing this package imports no torch; `create` and `create_module` do.
+Importing this package imports no torch; `create`, `create_module` and `optimize` do.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     from effcc.catalog.spec import Spec
     from effcc.nn.efficientnet import EfficientNet
+    from effcc.nn.inference import nn  # torch's, which this floor does not name
     from effcc.train.module import CondConvModule
 
-__all__ = ["__version__", "create", "create_module", "list_variants", "load"]
+__all__ = ["__version__", "create", "create_module", "list_variants", "load", "optimize"]
 __version__ = "0.1.0"
 
 
@@ -135,3 +137,25 @@ def create_module(
 
     spec = load(name, source=source, settings=settings)
     return CondConvModule(spec if num_classes is None else spec.with_classes(num_classes))
+
+
+def optimize(model: EfficientNet) -> nn.Module:
+    """A network made to predict, and no longer to train: the same logits, sooner.
+
+        >>> model = effcc.create("cc_b0_4e", pretrained=True)
+        >>> fast = effcc.optimize(model)
+        >>> with torch.inference_mode():
+        ...     logits = fast(images)
+
+    `effcc predict` and `effcc test` do this by themselves.
+
+    Args:
+        model: from `create`, in float32 on a CPU; it stays as it is.
+
+    Returns:
+        A module from normalised images (batch, in_channels, height, width), float32, to logits
+        (batch, num_classes), of any batch. Its weights are its own.
+    """
+    from effcc.nn import inference
+
+    return inference.optimize(model)

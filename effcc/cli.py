@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from effcc import exchange, options, reads, runs
+from effcc import exchange, measures, options, reads, runs
 from effcc.catalog.errors import UserError
 from effcc.train import process
 
@@ -49,6 +49,7 @@ VERBS = {
     "validate": runs.validate,
     "test": runs.test,
     "predict": runs.predict,
+    "bench": measures.bench,
     "export": exchange.export,
     "weights": exchange.weights,
     "list": reads.list_,

@@ -8,9 +8,11 @@ from typing import Any
 
 import effcc
 from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
+from effcc.catalog.spec import rule, settings_in_order
+from effcc.nn import engines
 
 # The verbs that resolve a variant, and so take settings.
-TAKE_SETTINGS = ("fit", "validate", "test", "predict", "export", "show")
+TAKE_SETTINGS = ("fit", "validate", "test", "predict", "bench", "export", "show")
 # What export writes.
 FORMATS = ("safetensors", "timm", "onnx", "hub")
 
@@ -61,11 +63,34 @@ def _of_fit(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _of_predict(sub: argparse.ArgumentParser) -> None:
+def _of_a_measurement(sub: argparse.ArgumentParser) -> None:
     _of_a_run(sub)
+    _engine(sub)
+
+
+def _engine(sub: argparse.ArgumentParser) -> None:
+    named = f"who computes: {', '.join(engines.ENGINES)}; {engines.DEFAULT} unless stated"
+    sub.add_argument("--engine", default=engines.DEFAULT, metavar="NAME", help=named)
+
+
+def _of_predict(sub: argparse.ArgumentParser) -> None:
+    _of_a_measurement(sub)
     sub.add_argument("images", nargs="*", metavar="IMAGE", help="image files or folders")
     sub.add_argument("--top", type=int, default=5, metavar="N", help="classes an image in --json")
     sub.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _of_bench(sub: argparse.ArgumentParser) -> None:
+    add = sub.add_argument
+    add("name", nargs="?", metavar="NAME", help="a variant")
+    _of_a_run(sub)
+    named = f"any of {', '.join(engines.ENGINES)}; all that are installed unless stated"
+    add("--engine", nargs="+", default=[], metavar="ENGINE", help=named)
+    # Read by the verb: what is wrong with a number is one line then.
+    add("--batch", nargs="+", default=["1", "16"], metavar="N", help="images a call (1 16)")
+    add("--threads", metavar="N", help="threads of every engine; as many as torch takes")
+    add("--seconds", default="5", metavar="S", help="for each engine, network and batch (5)")
+    add("--no-record", action="store_true", help="print only; leave registry and cards alone")
 
 
 def _of_export(sub: argparse.ArgumentParser) -> None:
@@ -133,9 +158,10 @@ def _of_docs(sub: argparse.ArgumentParser) -> None:
 
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "fit": _of_fit,
-    "validate": _of_a_run,
-    "test": _of_a_run,
+    "validate": _of_a_measurement,
+    "test": _of_a_measurement,
     "predict": _of_predict,
+    "bench": _of_bench,
     "export": _of_export,
     "weights": _of_weights,
     "list": _of_list,
@@ -198,8 +224,6 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
 
 def settings_help() -> str:
     """Every setting and what it means, for the end of `--help`."""
-    from effcc.catalog.spec import rule, settings_in_order
-
     lines = ["settings, each as --section.key VALUE or in a --config file:"]
     lines += [f"  --{name:<28} {rule(name)['description']}" for name in settings_in_order()]
     lines.append(f"  --{'trainer.*':<28} any argument of lightning.Trainer")
@@ -207,7 +231,6 @@ def settings_help() -> str:
 
 
 def _hint(verb: str, name: str) -> str:
-    from effcc.catalog.spec import settings_in_order
 
     meant = next((s for s in settings_in_order() if s.endswith(f".{name}")), None)
     return f"; did you mean --{meant}?" if meant else f"; effcc {verb} --help lists them"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from effcc import terminal
 from effcc.catalog.cost import count
 from effcc.catalog.words import many
+from effcc.report.figures import three
 
 if TYPE_CHECKING:
     from effcc.train.plan import Plan, Run
 
-_INDENT = 10
 # Bits of the dots in a Unicode braille pattern: four rows of two.
 _BLANK = chr(0x2800)
 _BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -39,8 +40,8 @@ def span(seconds: float) -> str:
     """A time to three digits, in the unit that suits it."""
     for unit, size, most in (("s", 1, 100), ("min", 60, 6000), ("h", 3600, 48 * 3600)):
         if seconds < most:
-            return f"{_three(seconds / size)} {unit}"
-    return f"{_three(seconds / 86400)} days"
+            return f"{three(seconds / size)} {unit}"
+    return f"{three(seconds / 86400)} days"
 
 
 def _counts(plan: Plan) -> list[str]:
@@ -49,30 +50,30 @@ def _counts(plan: Plan) -> list[str]:
     per_node = run.devices // plan.nodes
     cost = count(plan.spec.network, plan.spec.preprocessing.image_size)
     return [
-        *_item(
+        *terminal.item(
             "model",
             f"{plan.spec.name}, {cost.parameters:,} parameters, "
             f"{many(plan.spec.network.num_classes, 'class', 'classes')}, "
             f"{plan.spec.preprocessing.image_size} pixels",
         ),
-        *_item(
+        *terminal.item(
             "images",
             plan.title,
             f"{plan.images['train']:,} to train on, {plan.images['val']:,} to validate, "
             f"{plan.images['test']:,} to test",
             f"{run.images_per_epoch:,} read an epoch to train, {read:,} in all",
         ),
-        *_item(
+        *terminal.item(
             "batch",
             f"{many(plan.nodes, 'machine')} x {many(per_node, 'device')} x "
             f"{run.accumulated} accumulated x {many(run.batch_size, 'image')}",
             f"= {schedule.images_per_step:,} a step",
         ),
-        *_item(
+        *terminal.item(
             "steps",
             f"{schedule.steps_per_epoch:,} an epoch, {run.steps:,} in {many(run.epochs, 'epoch')}",
         ),
-        *_item(
+        *terminal.item(
             "rate",
             f"{schedule.peak_lr:.4g} before decay: the recipe's {recipe.lr:g} is for "
             f"{many(recipe.batch_size, 'image')} a step",
@@ -99,7 +100,7 @@ def _picture(run: Run) -> list[str]:
         *drawn,
         " " * 9 + ends,
         "",
-        *_right(heads, [["rate", *(f"{schedule.lr(s):.3g}" for s in steps)]]),
+        *terminal.numbers(heads, [["rate", *(f"{schedule.lr(s):.3g}" for s in steps)]]),
     ]
 
 
@@ -112,11 +113,11 @@ def _memory(plan: Plan) -> list[str]:
         "averages": memory.averages,
         "activations": memory.activations,
     }
-    listed = [f"{name} {_size(size)}" for name, size in parts.items()]
+    listed = [f"{name} {terminal.size(size)}" for name, size in parts.items()]
     what = "what the forward pass keeps" if step.kind == "cpu" else "CUDA's peak above the rest"
-    return _item(
+    return terminal.item(
         "memory",
-        f"{_size(memory.total)} a device, for {many(memory.images, 'image')}",
+        f"{terminal.size(memory.total)} a device, for {many(memory.images, 'image')}",
         ", ".join(listed[:3]) + ",",
         f"{listed[3]}, {listed[4]}: {what},",
         f"measured on {many(step.memory.images, 'image')} and taken in proportion",
@@ -134,18 +135,18 @@ def _time(plan: Plan) -> list[str]:
         else "the training process itself"
     )
     return [
-        *_item(
+        *terminal.item(
             "measured",
             f"on {step.name} ({step.kind}):",
             f"a step of {many(step.images, 'image')} takes {span(step.seconds)}, "
-            f"{_three(step.images / step.seconds)} images/s",
-            f"a process loads {_three(loading.images_per_second)} images/s, "
+            f"{three(step.images / step.seconds)} images/s",
+            f"a process loads {three(loading.images_per_second)} images/s, "
             f"seen on {loading.images}; {processes}",
         ),
-        *_item(
+        *terminal.item(
             "time",
             f"{span(epoch)} an epoch, {span(whole)} in all, "
-            f"{_three(whole * run.devices / 3600)} device-hours",
+            f"{three(whole * run.devices / 3600)} device-hours",
             f"a batch: {span(plan.compute_seconds)} to compute, "
             f"{span(plan.loading_seconds)} to load, {order}",
             "validation comes on top",
@@ -157,7 +158,7 @@ def _devices(plan: Plan) -> list[str]:
     heads = ["devices", "images/step", "steps/epoch", "rate", "ideal epoch", "ideal total"]
     heads += ["measured"] if plan.scaling else []
     rows = [_row(plan, run) for run in plan.table]
-    return [*_right(heads, rows), "", *_scaling(plan)]
+    return [*terminal.numbers(heads, rows), "", *_scaling(plan)]
 
 
 def _row(plan: Plan, run: Run) -> list[str]:
@@ -182,25 +183,3 @@ def _scaling(plan: Plan) -> list[str]:
         f"a step takes {span(found.together)}, {span(found.alone)} on one.",
         "Other numbers follow a ring all-reduce's traffic, on links as fast as here.",
     ]
-
-
-def _item(name: str, *lines: str) -> list[str]:
-    names = [name, *[""] * (len(lines) - 1)]
-    return [f"{name:<{_INDENT}}{line}" for name, line in zip(names, lines, strict=True)]
-
-
-def _right(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of numbers, set to the right."""
-    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (heads, *rows)
-    ]
-
-
-def _size(count: int) -> str:
-    return f"{_three(count / 2**30)} GiB" if count >= 2**30 else f"{_three(count / 2**20)} MiB"
-
-
-def _three(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -97,14 +97,15 @@ def show(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Check model-index, registry and results; or the model-index files that are named."""
-    from effcc.catalog import registry, results, verify
+    from effcc.catalog import registry, results, timings, verify
 
     if args.paths:
         return _check_files([Path(name) for name in args.paths])
     at = home.find()
     entries = registry.entries(at)
     registry.entries(at, source=DEFAULT_SOURCE)  # the profile's problems show only with its source
-    records = [record for entry in entries for record in results.load(at, entry.spec.name)]
+    names = [entry.spec.name for entry in entries]
+    records = [r for name in names for r in (*results.load(at, name), *timings.load(at, name))]
     disagreements = verify.problems(entries)
     for problem in disagreements:
         print(problem, file=sys.stderr)

@@ -63,7 +63,7 @@ def print_config(spec: Spec) -> int:
 
 def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint | None:
     if args.ckpt_path is None:
-        if args.verb == "fit" or args.print_config:
+        if args.verb in ("fit", "bench") or args.print_config:
             return None
         raise UsageError(
             f"{args.verb}: name weights with --ckpt_path FILE, or `last` for the newest run's"

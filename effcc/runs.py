@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from effcc import exchange, request, terminal
 from effcc.catalog.errors import UsageError
+from effcc.catalog.home import Home
+from effcc.catalog.spec import Spec
 from effcc.catalog.words import many
+from effcc.nn import engines
 from effcc.train import process
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ def test(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Say what images show."""
+    engines.check(args.verb, [args.engine])
     _, spec, checkpoint = request.resolve(args, source=None)
     if args.print_config:
         return request.print_config(spec)
@@ -74,7 +78,7 @@ def predict(args: argparse.Namespace) -> int:
         return 0
     images = [found for name in args.images for found in folder.find_images(Path(name))]
     spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
-    predictions = run.predict(spec, checkpoint, images, args.top)
+    predictions = run.predict(spec, checkpoint, images, args.top, args.engine)
     if args.json:
         rows = [
             {"file": p.file, "classes": [{"class": c, "probability": v} for c, v in p.classes]}
@@ -99,6 +103,7 @@ def _plan(spec: Spec, source: Source, console: Console) -> int:
 
 
 def _evaluate(args: argparse.Namespace, split: str) -> int:
+    engines.check(args.verb, [args.engine])
     at, spec, checkpoint = request.resolve(args)
     if args.print_config:
         return request.print_config(spec)
@@ -107,7 +112,7 @@ def _evaluate(args: argparse.Namespace, split: str) -> int:
     from effcc.train import run
 
     spec, source = run.prepare(spec)
-    record = run.evaluate(spec, source, at, args.command, checkpoint, split)
+    record = run.evaluate(spec, source, at, args.command, checkpoint, split, args.engine)
     if split == "val" and record:
         console.print(terminal.outcome(record), highlight=False)
         return 0

@@ -8,13 +8,15 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from effcc.catalog.results import NETWORK, Record
 from effcc.catalog.words import many
+from effcc.report.figures import three
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from effcc.catalog.results import Record
+_INDENT = 10  # of lines beside a name
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,6 +26,29 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (heads, *rows)
     )
+
+
+def numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], names: int = 0) -> list[str]:
+    """Lines of columns set to the right, but for the first `names`."""
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < names else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in (heads, *rows)
+    ]
+
+
+def item(name: str, *lines: str) -> list[str]:
+    """Lines beside a name."""
+    names = [name, *[""] * (len(lines) - 1)]
+    return [f"{name:<{_INDENT}}{line}" for name, line in zip(names, lines, strict=True)]
+
+
+def size(count: int) -> str:
+    """Bytes, to three digits."""
+    return f"{three(count / 2**30)} GiB" if count >= 2**30 else f"{three(count / 2**20)} MiB"
 
 
 def millions(number: int) -> str:
@@ -108,4 +133,6 @@ def outcome(record: Record) -> str:
     if data.unreadable:
         which = "which does not count" if data.unreadable == 1 else "which do not count"
         lines.append(f"  unreadable  {many(data.unreadable, 'image')}, {which}")
+    if record.engine != NETWORK:
+        lines.append(f"  engine      {record.engine}")
     return "\n".join(lines)

@@ -29,6 +29,19 @@ def copied(folder):
     return Home(folder.resolve())
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory):
+    """A cache that tests share, because graphs take seconds to make."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def cache(kept, monkeypatch):
+    """That cache in the place of the user's own."""
+    monkeypatch.setenv("EFFCC_CACHE", str(kept))
+    return kept
+
+
 @pytest.fixture
 def poison():
     """Memory that nobody wrote to holds no numbers while the test lasts."""

@@ -10,10 +10,10 @@ import modelindex as outside  # the reference reader of the format
 import pytest
 from conftest import ROOT
 from mkdocs.utils import meta
-from records import record
+from records import bench, record
 from rendered import WORST, Page, to_html
 
-from effcc.catalog import modelindex, registry, results
+from effcc.catalog import modelindex, registry, results, timings
 from effcc.catalog.document import model_index_comment, parse, read
 from effcc.catalog.home import Home
 from effcc.catalog.results import Metric
@@ -323,6 +323,9 @@ def hostile_project(project, text):
     results.save(made, project)
     overrides = {"recipe.lr": text, text: 1}
     results.save(replace(made, id=ANOTHER_DAY, overrides=overrides), project)
+    said = {"kind": "cpu", "count": 1, "name": text, "threads": 2, "cores": text}
+    timed = bench(project, "hostile", command=text, device=said, versions={"torch": text})
+    timings.save(replace(timed, git={"commit": text, "dirty": True}), project)
     texts = cards.pages(project)
     return texts[project.models / "hostile.md"], texts[project.models / "index.md"]
 
@@ -403,3 +406,52 @@ def test_images_that_could_not_be_read_are_owned_up_to(project):
     assert "of which 3 could not be decoded and do not count" in section(
         page(project), "Measured here"
     )
+
+
+# Speed
+
+
+def test_a_card_without_times_says_nothing_of_speed(project):
+    assert "## Speed" not in page(project)
+
+
+def test_a_card_shows_times_as_a_picture_and_as_a_table(project):
+    timings.save(bench(project), project)
+    speed = section(page(project), "Speed")
+    assert speed.count("<svg") == 2  # one for each batch
+    assert 'aria-label="Speed in 20260131T120000Z-bench-2-threads, images/s, 16 a call: ' in speed
+    assert "torch 100 cc_pico_4e, 125 plain network; openvino 100" in speed
+    assert "on a processor with 2 threads at 224 px" in speed
+    assert "| openvino | 1 | 10 | 9 to 11 | 15 | 0.80× | 10 % |" in speed
+    assert "| openvino | 16 | 160 | 144 to 176 |  | 0.80× |" in speed
+    assert "registry/results/cc_pico_4e/20260131T120000Z-bench-2-threads.json" in speed
+    assert "torch 2.9.0, openvino 2026.1.0" in speed
+    assert ">measured</span>" in speed
+
+
+def test_only_the_newest_time_of_the_registered_variant_is_shown(project):
+    older = bench(project, id="20260130T120000Z-bench-2-threads")
+    small = {"preprocessing.image_size": 64}
+    newer = bench(project, id="20260201T120000Z-bench-2-threads", settings=small)
+    for made in (older, bench(project), newer):
+        timings.save(made, project)
+    text = page(project)
+    assert "Run 20260131T120000Z-bench-2-threads" in section(text, "Speed")
+    assert "Other records of speed: 2" in text
+    assert "| `20260201T120000Z-bench-2-threads` | preprocessing.image_size 64 |" in text
+    assert "| `20260130T120000Z-bench-2-threads` |  |" in text
+
+
+def test_times_change_nothing_that_is_said_of_accuracy(project):
+    results.save(record(project), project)
+    before = section(page(project), "Measured here")
+    timings.save(bench(project), project)
+    assert section(page(project), "Measured here") == before
+    index = cards.pages(project)[project.models / "index.md"]
+    assert "97.2 %" in index
+
+
+def test_a_card_says_which_engine_measured(project):
+    versions = {"python": "3.11.0", "torch": "2.9.0", "openvino": "2026.1.0"}
+    results.save(record(project, verb="test", engine="openvino", versions=versions), project)
+    assert "seed 0; computed by openvino 2026.1.0 |" in section(page(project), "Measured here")

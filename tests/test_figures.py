@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effcc.report.figures import learning_curve
+from effcc.report.figures import bars, learning_curve
 
 
 def points(*values, **names):
@@ -91,6 +91,35 @@ def test_a_curve_that_never_moves_is_drawn(value):
 def test_a_higher_value_is_higher_up():
     (_, first), (_, last), *_ = coordinates(drawn(points(0.2, 0.8), "x"))
     assert last < first
+
+
+def test_bars_begin_at_nothing_and_end_at_their_value():
+    figure = drawn_bars({"one": {"torch": [50, 100], "openvino": [25, 0.5]}}, ("a", "b"), "x")
+    found = [bar.get("d") for bar in parts(figure, "path") if "bar" in bar.get("class")]
+    wide = [float(re.search(r"h([\d.]+)v", d)[1]) for d in found[2:]]  # after the legend
+    assert len({d.partition(" ")[0] for d in found[2:]}) == 1
+    assert wide == pytest.approx([wide[1] * share for share in (0.5, 1, 0.25, 0.005)], abs=0.1)
+    (svg,) = parts(figure, "svg")
+    _, _, width, height = map(float, svg.get("viewBox").split())
+    for text in parts(figure, "text"):
+        assert 0 <= float(text.get("x")) <= width
+        assert 0 <= float(text.get("y")) <= height
+
+
+def test_panels_of_bars_share_a_scale_and_are_told_in_words():
+    groups = {"1 a call": {"torch": [100, 120]}, "16 a call": {"torch": [1234, 50]}}
+    figure = drawn_bars(groups, ("mine & <yours>", "plain"), "Speed")
+    first, second = parts(figure, "svg")
+    assert first.get("aria-label") == "Speed, 1 a call: torch 100 mine & <yours>, 120 plain"
+    assert "torch 1,234 mine" in second.get("aria-label")
+    scales = [[n.text for n in parts(svg, "text") if n.get("text-anchor") == "middle"]
+              for svg in (first, second)]  # fmt: skip
+    assert scales[0] == scales[1]
+    assert scales[0][0] == "0"
+
+
+def drawn_bars(*args):
+    return ElementTree.fromstring(f"<figure>{bars(*args)}</figure>")
 
 
 def test_drawing_twice_gives_the_same_picture():

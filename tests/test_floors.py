@@ -39,6 +39,7 @@ HEAVY = {
     "onnx": {"nn"},
     "onnxscript": {"nn"},
     "onnxruntime": {"nn"},
+    "openvino": {"nn"},
     "huggingface_hub": {"report"},
 }
 MODULES = sorted(
@@ -174,6 +175,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["--help"],
         ["fit", "--help"],
         ["shards", "--help"],
+        ["bench", "--help"],
         ["list"],
         ["list", "--json"],
         ["show", "cc_b0_4e"],

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch.plugins import MixedPrecision
 from PIL import Image
 from rich.console import Console
@@ -25,7 +26,7 @@ from effcc.train import run
 from effcc.train.data import ImageData
 from effcc.train.guard import NotFinite
 from effcc.train.module import CondConvModule
-from effcc.train.run import Interrupted
+from effcc.train.run import Interrupted, OneProcess
 
 SHORT = {
     "recipe.epochs": 1,
@@ -170,11 +171,38 @@ def test_evaluating_the_checkpoint_gives_the_fits_figures(once, home):
     record, checkpoint = once
     spec, source = short()
     found = run.evaluate(spec, source, home, "effcc test", weights.read(checkpoint))
-    assert found.verb == "test"
-    assert found.metrics == record.metrics
+    assert (found.verb, found.engine, record.engine) == ("test", "torch", "network")
+    for name in ("top1", "top5"):
+        assert found.metrics[name] == record.metrics[name]  # counts and all
+    loss = record.metrics["loss"].value
+    assert found.metrics["loss"].value == pytest.approx(loss, rel=1e-4)
     assert found.dataset.fingerprint == record.dataset.fingerprint
     assert (found.curve, found.steps, found.dataset.train_images) == ((), 0, 0)
     assert found.checkpoint == record.checkpoint
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_another_engine_finds_the_same_images_right(once, home, cache, engine):
+    record, checkpoint = once
+    spec, source = short()
+    found = run.evaluate(spec, source, home, "x", weights.read(checkpoint), engine=engine)
+    assert found.engine == engine
+    assert found.metrics["top1"] == record.metrics["top1"]
+    assert engine in found.versions
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"trainer__strategy": "ddp", "trainer__devices": 1}, {"trainer__precision": "bf16-mixed"}],
+)
+def test_where_no_engine_can_compute_the_network_does(once, home, elsewhere, request):
+    _, checkpoint = once
+    request.addfinalizer(lambda: dist.is_initialized() and dist.destroy_process_group())
+    spec, source = short(**elsewhere)
+    found = run.evaluate(spec, source, home, "x", weights.read(checkpoint))
+    assert found.engine == "network"
+    with pytest.raises(OneProcess, match=r"^--engine openvino computes in one process, on a CPU"):
+        run.evaluate(spec, source, home, "x", weights.read(checkpoint), engine="openvino")
 
 
 def test_evaluating_on_validation_images_says_so(once, home):
@@ -183,6 +211,23 @@ def test_evaluating_on_validation_images_says_so(once, home):
     found = run.evaluate(spec, source, home, "effcc val", weights.read(checkpoint), "val")
     assert found.dataset.split == "val"
     assert found.metrics["top1"].n == 32  # limit_val_batches, of 16 each
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+def test_prediction_is_the_networks_whoever_computes(once, tmp_path, cache, engine):
+    _, checkpoint = once
+    spec, source = short()
+    file = tmp_path / "a.png"
+    Image.fromarray(source.split("test").pixels(0)).save(file)
+    saved = weights.read(checkpoint)
+    module = CondConvModule(spec, source.classes)
+    weights.load(module.model, spec.network, saved)
+    data = run.Unlabelled([file], spec.preprocessing, spec.data.decoder, spec.data.on_error)
+    with torch.inference_mode():
+        expected = module.eval()(torch.as_tensor(data[0])[None]).softmax(1)[0].tolist()
+    (found,) = run.predict(spec, saved, [file], top=10, engine=engine)
+    shares = dict(found.classes)
+    assert [shares[name] for name in source.classes] == pytest.approx(expected, rel=1e-4)
 
 
 def test_prediction_ranks_the_classes_of_files(once, tmp_path):

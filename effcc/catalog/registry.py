@@ -82,12 +82,21 @@ def load(name: str, home: Home, **how: Any) -> Spec:
         UnknownVariant: no such file; the message names the nearest.
         BadFile: a file has problems; all of them.
     """
+    return load_file(file(name, home), home, **how)
+
+
+def file(name: str, home: Home) -> Path:
+    """The registry file of the variant `name`.
+
+    Raises:
+        UnknownVariant: there is none; the message names the nearest.
+    """
     path = home.registry / f"{name}.yaml"
     if not path.is_file():
         known = names(home)
         hint = schema.closest(name, known) or f"; there are: {', '.join(known)}"
         raise UnknownVariant(f"no variant {name!r} in {home.shown(home.registry)}/{hint}")
-    return load_file(path, home, **how)
+    return path
 
 
 def load_file(

@@ -1,21 +1,29 @@
-"""Measurements: one JSON file a run, with its provenance, written once and never changed."""
+"""Measurements: one JSON file a run, with its provenance, written once and never changed.
+
+A folder of records holds two kinds: accuracies, which are `Record`s here, and times, see `timings`.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from effcc.catalog import files, registry, schema
-from effcc.catalog.document import read
+from effcc.catalog.document import Document, read
 from effcc.catalog.errors import BadFile, Place, Problem
 from effcc.catalog.home import Home
 from effcc.catalog.registry import Entry
 from effcc.catalog.spec import digest
 
+_Made = TypeVar("_Made")
+# The schema of a record, by its verb; the others' is `result`.
+_SCHEMAS = {"bench": "bench"}
+# Who computes the logits where no engine does: the network as it trains.
+NETWORK = "network"
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
 
 
@@ -46,7 +54,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One measurement. `schemas/result.schema.json` describes the fields."""
+    """One measurement of accuracy. `schemas/result.schema.json` describes the fields."""
 
     id: str
     variant: str
@@ -66,6 +74,7 @@ class Record:
     versions: Mapping[str, str]
     device: Mapping[str, str | int]
     checkpoint: Mapping[str, Any]
+    engine: str = NETWORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,39 +140,58 @@ def save(record: Record, home: Home) -> Path:
     Raises:
         FileExistsError: a record of that id exists.
     """
-    path = home.results / record.variant / f"{record.id}.json"
-    data: dict[str, Any] = {"schema": 1} | asdict(record)
+    data = asdict(record)
     for name, metric in record.metrics.items():
         # A plain value has no counts.
         known = {key: v for key, v in asdict(metric).items() if v is not None}
         data["metrics"][name] = known
-    files.create(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return write(data, home)
+
+
+def write(data: Mapping[str, Any], home: Home) -> Path:
+    """Write a record of either kind, as plain data, to its place; as `save`."""
+    path = home.results / data["variant"] / f"{data['id']}.json"
+    text = json.dumps({"schema": 1, **data}, indent=1, ensure_ascii=False, allow_nan=False)
+    files.create(path, text + "\n")
     return path
 
 
 def load(home: Home, variant: str) -> list[Record]:
-    """A variant's records, oldest first.
+    """A variant's records of accuracy, oldest first.
 
     Raises:
         BadFile: records that do not fit the schema, or were moved; all of them.
     """
-    records, problems = [], list[Problem]()
+    return every(home, variant, "result", _record)
+
+
+def every(home: Home, variant: str, kind: str, make: Callable[[Document], _Made]) -> list[_Made]:
+    """A variant's records of one kind, the name of its schema, oldest first; raises as `load`."""
+    found, problems = list[_Made](), list[Problem]()
     for path in sorted((home.results / variant).glob("*.json")):
         try:
-            records.append(_load(path, home, variant))
+            document = read(path, home.shown(path))
+            if _kind(document) == kind:
+                _check(document, kind, variant, path.stem)
+                found.append(make(document))
         except BadFile as error:
             problems.extend(error.problems)
     if problems:
         raise BadFile(*problems)
-    return records
+    return found
 
 
-def _load(path: Path, home: Home, variant: str) -> Record:
-    document = read(path, home.shown(path))
-    if problems := schema.problems(document, "result"):
+def _kind(document: Document) -> str:
+    verb = document.data.get("verb") if isinstance(document.data, dict) else None
+    return _SCHEMAS.get(str(verb), "result")
+
+
+def _check(document: Document, kind: str, variant: str, name: str) -> None:
+    """Hold a record against its schema and its place; raises BadFile."""
+    if problems := schema.problems(document, kind):
         raise BadFile(*problems)
-    data = dict(document.data)
-    if (data["variant"], data["id"]) != (variant, path.stem):
+    data = document.data
+    if (data["variant"], data["id"]) != (variant, name):
         raise BadFile(
             Problem(
                 Place(document.file),
@@ -171,6 +199,10 @@ def _load(path: Path, home: Home, variant: str) -> Record:
                 f"holds {data['variant']}/{data['id']}; records do not move",
             )
         )
+
+
+def _record(document: Document) -> Record:
+    data = dict(document.data)
     for name, metric in data["metrics"].items():
         if "n" in metric and (
             metric["correct"] > metric["n"]

@@ -11,13 +11,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from effcc.catalog import files, modelindex, registry, results, verify
+from effcc.catalog import files, modelindex, registry, results, timings, verify
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.home import Home
 from effcc.catalog.modelindex import Claim, Fact, Result
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
+from effcc.catalog.timings import PLAIN, VARIANT, Bench
 from effcc.catalog.words import many
 from effcc.report import figures, markdown
 
@@ -48,6 +49,8 @@ class Card:
     runs: Sequence[Run]  # newest first
     headlines: Sequence[Run]  # the newest of the registered variant on each data set
     settings: Sequence[Setting]
+    bench: Bench | None  # the newest of the registered variant
+    other_benches: Mapping[str, str]  # ids of the others, newest first: what differs
 
     @property
     def disagreements(self) -> list[verify.Comparison]:
@@ -115,6 +118,7 @@ def make(entry: Entry, home: Home) -> Card:
     profile = registry.load(
         spec.name, home, source=SHOWN_PROFILE, claims={entry.claim.name: entry.claim}
     )
+    bench, others = _benches(spec, home)
     return Card(
         spec=spec,
         claim=entry.claim,
@@ -123,6 +127,8 @@ def make(entry: Entry, home: Home) -> Card:
         runs=runs,
         headlines=list(headlines.values()),
         settings=list(_settings(spec, profile)),
+        bench=bench,
+        other_benches=others,
     )
 
 
@@ -144,6 +150,7 @@ def render(card: Card) -> str:
         claim=card.claim,
         cost=card.cost,
         curve=curve,
+        speed=markdown.Markup(_speed(card.bench) if card.bench else ""),
         svg=markdown.Markup(figures.learning_curve(curve.record.curve, described) if curve else ""),
         description=markdown.Markup(
             html_escape(card.spec.summary.replace("\n", " ")).replace("\\", "&#92;")
@@ -189,8 +196,19 @@ def template(name: str) -> Any:
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
     }
     environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
+    environment.filters["three"] = figures.three
     environment.filters["grouped"] = lambda value: f"{value:,}"
     return environment.get_template(name)
+
+
+def _benches(spec: Spec, home: Home) -> tuple[Bench | None, dict[str, str]]:
+    """The record of time that a card shows, and what is different in the others, by id."""
+    newest_first = timings.load(home, spec.name)[::-1]
+    differs = {bench.id: timings.differs(bench, spec) for bench in newest_first}
+    shown = next((bench for bench in newest_first if not differs[bench.id]), None)
+    if shown:
+        del differs[shown.id]
+    return shown, differs
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
@@ -230,3 +248,15 @@ def _shown(value: Any) -> str:
             else ", ".join(_shown(v) for v in value)
         )  # pyright: ignore[reportUnknownVariableType]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _speed(bench: Bench) -> str:
+    """Images a second by engine, a panel for each batch."""
+    labels = {VARIANT: bench.variant, PLAIN: "plain network"}
+    groups: dict[str, dict[str, list[float]]] = {}
+    for batch in bench.batches:
+        groups[f"images/s, {batch:,} a call"] = {
+            engine: [bench.timing(engine, name, batch).images_per_second for name in labels]
+            for engine in bench.engines
+        }
+    return figures.bars(groups, list(labels.values()), f"Speed in {bench.id}")

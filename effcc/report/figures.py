@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 330, 210, 40, 34, 26
+_BAR = 14  # from one bar to the next
 
 
 def learning_curve(points: Sequence[Mapping[str, float]], described: str) -> str:
@@ -39,6 +40,79 @@ def learning_curve(points: Sequence[Mapping[str, float]], described: str) -> str
         for lines in (top1, losses)
         if lines
     )
+
+
+def bars(
+    groups: Mapping[str, Mapping[str, Sequence[float]]], labels: Sequence[str], described: str
+) -> str:
+    """Horizontal bars from 0, a panel for each group.
+
+    Args:
+        groups: by a panel's title, the values of each row; one value for each of `labels`.
+        labels: what the values of a row are, at most two.
+        described: what is shown, in a sentence, for readers who do not see it.
+
+    Returns:
+        An `<svg>` element for each group, all on one scale.
+    """
+    scale = _scale(
+        0, max(v for rows in groups.values() for values in rows.values() for v in values)
+    )
+    drawn: list[str] = []
+    for title, rows in groups.items():
+        told = "; ".join(
+            f"{name} " + ", ".join(f"{three(v)} {n}" for v, n in zip(values, labels, strict=True))
+            for name, values in rows.items()
+        )
+        height = _TOP + _BAR + len(rows) * _row_height(labels) + 18
+        drawn.append(
+            f'<svg class="curve" viewBox="0 0 {_WIDTH} {height}" role="img" '
+            f'aria-label="{escape(f"{described}, {title}: {told}")}" '
+            f'xmlns="http://www.w3.org/2000/svg">{_rows(title, rows, labels, scale, height)}</svg>'
+        )
+    return "".join(drawn)
+
+
+def three(value: float) -> str:
+    """A number to three digits, or as many as it has before its point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _rows(
+    title: str,
+    rows: Mapping[str, Sequence[float]],
+    labels: Sequence[str],
+    scale: tuple[float, float, float],
+    height: int,
+) -> str:
+    _, most, step = scale
+    left, right, top = 78, _WIDTH - 44, _TOP + _BAR
+    parts = [_text(0, 12, title, "start")]
+    x = left
+    for number, label in enumerate(labels):
+        parts.append(f'<path class="bar bar{number}" d="M{x} {_TOP - 6}h12v9h-12z"/>')
+        parts.append(_text(x + 17, _TOP + 3, label, "start"))
+        x += 31 + round(6.5 * len(label))  # about as wide as its letters
+    for tick in range(round(most / step) + 1):
+        x = left + (right - left) * tick * step / most
+        parts.append(f'<path class="grid" d="M{x:.1f} {top}V{height - 18}"/>')
+        parts.append(_text(x, height - 4, f"{tick * step:g}", "middle"))
+    for place, (name, values) in enumerate(rows.items()):
+        y = top + place * _row_height(labels) + _BAR / 2
+        parts.append(_text(left - 6, y + len(values) * _BAR / 2 + 4, name, "end"))
+        for number, value in enumerate(values):
+            wide = (right - left) * value / most
+            high = y + number * _BAR
+            parts.append(
+                f'<path class="bar bar{number}" '
+                f'd="M{left} {high:.1f}h{wide:.1f}v{_BAR - 2}H{left}z"/>'
+            )
+            parts.append(_text(left + wide + 4, high + _BAR - 4, three(value), "start"))
+    return "".join(parts)
+
+
+def _row_height(labels: Sequence[str]) -> int:
+    return (len(labels) + 1) * _BAR
 
 
 def _panel(epochs: Sequence[float], lines: Mapping[str, Sequence[float]]) -> str:

@@ -102,7 +102,7 @@ class CondConvModule(L.LightningModule):
 
     def normalise(self, images: Tensor) -> Tensor:
         """The network's input (batch, in_channels, size, size), channels-last."""
-        x = images.to(self.model.classifier.weight.dtype, copy=True)
+        x = images.to(self.mean.dtype, copy=True)
         if self.spec.network.in_channels == 1:
             x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         x = x.sub_(self.mean).div_(self.std)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from effcc.catalog import files
+from effcc.catalog.home import Home
 from effcc.nn import native
 
 PACKAGES = (
@@ -37,10 +39,10 @@ def git(root: Path) -> dict[str, Any]:
     return {"commit": commit, "dirty": None if commit is None else bool(changes)}
 
 
-def versions() -> dict[str, str]:
-    """Python and the packages that can move a result."""
+def versions(*more: str) -> dict[str, str]:
+    """Python and the packages that can move a result, `more` of them if they took part."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -62,6 +64,15 @@ def device(kind: str, count: int) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "layers": "torch" if native.missing() else "compiled",
         "cores": os.cpu_count() or 1,
+    }
+
+
+def checkpoint(path: Path, home: Home) -> dict[str, Any]:
+    """Which weights were measured."""
+    return {
+        "path": home.shown(path),
+        "sha256": files.sha256(path),
+        "bytes": path.stat().st_size,
     }
 
 

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
-from effcc.catalog import files, results
+from effcc.catalog import results
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.home import Home
-from effcc.catalog.results import Dataset, Metric, Record
+from effcc.catalog.results import NETWORK, Dataset, Metric, Record
 from effcc.catalog.spec import Spec
 from effcc.catalog.words import many
 from effcc.data.loader import Unlabelled
-from effcc.nn import transfer, weights
+from effcc.nn import engines, transfer, weights
 from effcc.nn.weights import Checkpoint, History
 from effcc.sources import decode
 from effcc.sources.decode import BadImage, MissingData
@@ -51,6 +52,10 @@ class Interrupted(UserError):
     def __init__(self, message: str, number: int = signal.SIGINT) -> None:
         super().__init__(message)
         self.exit_code = 128 + number
+
+
+class OneProcess(UsageError):
+    """An engine that was asked for cannot compute where the trainer does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +171,12 @@ def evaluate(
     command: str,
     checkpoint: Checkpoint,
     split: str = "test",
+    engine: str = engines.DEFAULT,
 ) -> Record | None:
-    """Measure a checkpoint on the test or validation split; returns as `fit` does.
+    """Measure a checkpoint on the test or validation split by an engine; returns as `fit` does.
 
     Raises:
-        MissingData, BadCheckpoint, BadTrainer: what it needs is not right.
+        MissingData, BadCheckpoint, BadTrainer, OneProcess: what it needs is not right.
     """
     process.follow_first()
     module, data = CondConvModule(spec, source.classes, fresh=False), ImageData(spec, source)
@@ -178,14 +184,18 @@ def evaluate(
     run = _Run(spec, source, home, "test", command, _id(spec, "test"))
     started = time.monotonic()
     try:
-        measured = _measure(module, data, ranks.launched(spec.trainer), split)
+        measured = _measure(module, data, ranks.launched(spec.trainer), split, engine)
     finally:
         data.end()
     return run.record(measured, checkpoint.path, History(seconds=time.monotonic() - started))
 
 
 def predict(
-    spec: Spec, checkpoint: Checkpoint, images: list[Path], top: int = 5
+    spec: Spec,
+    checkpoint: Checkpoint,
+    images: list[Path],
+    top: int = 5,
+    engine: str = engines.DEFAULT,
 ) -> list[Prediction]:
     """The most probable classes of image files, but for those that may be skipped and are.
 
@@ -193,7 +203,7 @@ def predict(
 
     Raises:
         BadImage: a file cannot be decoded and may not be skipped, or none can.
-        BadCheckpoint, BadTrainer: what it needs is not right.
+        BadCheckpoint, BadTrainer, OneProcess: what it needs is not right.
     """
     from torch.utils.data import DataLoader
 
@@ -204,6 +214,7 @@ def predict(
     loader = DataLoader(files, batch_size=min(32, len(images)))
     one = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
     t = trainer.build(dict(spec.trainer) | one, [], None)
+    _hand_over(module, t, engine)
     batches: Any = t.predict(module, loader) or []  # one loader: a list of tensors
     unreadable = set(files.unreadable.positions())
     if len(unreadable) == len(images):
@@ -220,12 +231,13 @@ def predict(
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """What an evaluation found, on which split, and where it ran."""
+    """What an evaluation found, on which split, and what computed it where."""
 
     metrics: Mapping[str, Metric]
     split: str
     unreadable: int
     device: Mapping[str, str | int]
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,20 +305,22 @@ class _Run:
             seconds=round(history.seconds, 1),
             steps=history.steps,
             git=provenance.git(self.home.root),
-            versions=provenance.versions(),
+            versions=provenance.versions(measured.engine),
             device=measured.device,
-            checkpoint={
-                "path": self.home.shown(checkpoint),
-                "sha256": files.sha256(checkpoint),
-                "bytes": checkpoint.stat().st_size,
-            },
+            checkpoint=provenance.checkpoint(checkpoint, self.home),
+            engine=measured.engine,
         )
 
 
 def _measure(
-    module: CondConvModule, data: ImageData, arguments: dict[str, Any], split: str = "test"
+    module: CondConvModule,
+    data: ImageData,
+    arguments: dict[str, Any],
+    split: str = "test",
+    engine: str = NETWORK,
 ) -> _Measured:
     t = trainer.build(arguments | {"enable_progress_bar": False}, [], None)
+    engine = _hand_over(module, t, engine)
     look = t.validate if split == "val" else t.test
     try:
         with ranks.together(t):
@@ -323,7 +337,25 @@ def _measure(
         if f"{split}_{name}" in values:
             metrics[name] = results.accuracy(round(values[f"{split}_{name}"] * n), n)
     device = provenance.device(t.strategy.root_device.type, t.world_size)
-    return _Measured(metrics, split, unreadable, device)
+    return _Measured(metrics, split, unreadable, device, engine)
+
+
+def _hand_over(module: CondConvModule, t: L.Trainer, engine: str) -> str:
+    """Put an engine in the network's place, if it can compute there; returns what computes.
+
+    Raises:
+        OneProcess: it cannot, and is not the one that is taken unasked.
+    """
+    alone = isinstance(t.strategy, SingleDeviceStrategy) and t.strategy.root_device.type == "cpu"
+    if engine != NETWORK and alone and t.precision == "32-true":
+        module.register_module("model", engines.build(engine, module.model, module.spec))
+        return engine
+    if engine not in (NETWORK, engines.DEFAULT):
+        raise OneProcess(
+            f"--engine {engine} computes in one process, on a CPU, in float32: add "
+            "--trainer.accelerator cpu --trainer.devices 1, or leave --engine out"
+        )
+    return NETWORK
 
 
 def _is_over(saved: Checkpoint, arguments: Mapping[str, Any], home: Home, variant: str) -> bool:

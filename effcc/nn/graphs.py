@@ -1,0 +1,102 @@
+"""Networks as ONNX graphs in the hands of onnxruntime and OpenVINO, called as torch modules are.
+
+Making a graph takes seconds, so graphs are kept in the cache. What one is of stands in its name:
+weights, network, image size, and the code that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from effcc.catalog import home
+from effcc.catalog.spec import Spec
+from effcc.nn import export
+from effcc.nn.efficientnet import EfficientNet
+
+# How many graphs the cache keeps; those that were used last.
+KEPT = 8
+
+
+def graph(model: EfficientNet, spec: Spec) -> Path:
+    """The ONNX file of a network, made unless it is in the cache.
+
+    Args:
+        model: a network of `spec`, with its weights, in float32 on a CPU; it is left in evaluation
+            mode.
+        spec: says the size of images.
+
+    Raises:
+        BadExport, UsageError: see `export.to_onnx`.
+    """
+    path = home.cache() / "graphs" / f"{_name(model, spec)}.onnx"
+    if path.is_file():
+        os.utime(path)
+        return path
+    export.to_onnx(model, spec, (), path)
+    newest = sorted(path.parent.glob("*.onnx"), key=lambda kept: kept.stat().st_mtime, reverse=True)
+    for old in newest[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+class OnnxRuntime(nn.Module):
+    """A graph computed by onnxruntime: images (batch, channels, size, size) to logits."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        super().__init__()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # A list of providers: without one it may choose an accelerator.
+        self._session: Any = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (batch, classes) of normalised float32 images."""
+        (logits,) = self._session.run(["logits"], {"images": images.contiguous().numpy()})
+        return torch.from_numpy(logits)
+
+
+class OpenVino(nn.Module):
+    """A graph computed by OpenVINO: images (batch, channels, size, size) to logits."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        super().__init__()
+        import openvino
+
+        options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",  # all threads at one batch
+            # Unasked, it computes in bfloat16 where the processor can.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self._compiled: Any = openvino.Core().compile_model(path, "CPU", options)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (batch, classes) of normalised float32 images."""
+        return torch.from_numpy(self._compiled([images.contiguous().numpy()])[0])
+
+
+SESSIONS = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+
+
+def _name(model: EfficientNet, spec: Spec) -> str:
+    """A digest of all that a graph follows from."""
+    digest = hashlib.sha256()
+    versions = [metadata.version(name) for name in ("torch", "onnx", "onnxscript")]
+    digest.update(repr((spec.network, spec.preprocessing.image_size, versions)).encode())
+    for code in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(code.read_bytes())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,67 @@
+"""A graph is made once for what it is of, and made anew for anything else."""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from test_transfer import TINY
+
+import effcc
+from effcc.nn import export, graphs
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Paths of graphs asked for, where making one leaves an empty file; and how many were made."""
+    monkeypatch.setenv("EFFCC_CACHE", str(tmp_path))
+    seen = []
+
+    def leave(model, spec, classes, path):
+        seen.append(path)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+    monkeypatch.setattr(export, "to_onnx", leave)
+    return seen
+
+
+def network():
+    return effcc.create("cc_pico_4e", settings=TINY).eval(), effcc.load("cc_pico_4e", settings=TINY)
+
+
+def test_a_graph_is_kept_for_the_next_time(made):
+    model, spec = network()
+    assert graphs.graph(model, spec) == graphs.graph(model, spec)
+    assert len(made) == 1
+
+
+def test_other_weights_sizes_and_networks_have_graphs_of_their_own(made):
+    model, spec = network()
+    paths = {graphs.graph(model, spec)}
+    with torch.no_grad():
+        model.classifier.bias[0] += 1e-7
+    paths.add(graphs.graph(model, spec))
+    look = replace(spec.preprocessing, image_size=64)
+    paths.add(graphs.graph(model, replace(spec, preprocessing=look)))
+    paths.add(graphs.graph(model, replace(spec, network=replace(spec.network, bn_eps=0.01))))
+    assert len(paths) == len(made) == 4
+
+
+def test_the_layout_of_weights_in_memory_makes_no_other_graph(made):
+    model, spec = network()
+    graphs.graph(model, spec)
+    graphs.graph(model.to(memory_format=torch.channels_last), spec)
+    assert len(made) == 1
+
+
+def test_the_cache_keeps_those_that_were_used_last(made):
+    model, spec = network()
+    first = graphs.graph(model, spec)
+    os.utime(first, (1, 1))
+    for number in range(graphs.KEPT):
+        with torch.no_grad():
+            model.classifier.bias[0] += 1 + number
+        os.utime(graphs.graph(model, spec), (2 + number, 2 + number))
+    assert not first.exists()
+    assert len(list(first.parent.glob("*.onnx"))) == graphs.KEPT
