@@ -18,7 +18,7 @@ def announced(plan: Plan) -> str:
     batches = ", ".join(f"{batch:,}" for batch in plan.batches)
     return (
         f"{', '.join(plan.engines)}; {batches} images a call; {many(plan.threads, 'thread')}; "
-        f"about {outlook.span(plan.whole_seconds)} once everything is loaded"
+        f"at least {outlook.span(plan.whole_seconds)} once everything is loaded"
     )
 
 

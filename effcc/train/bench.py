@@ -47,7 +47,7 @@ class Plan:
 
     @property
     def whole_seconds(self) -> float:
-        """About how long the rounds take."""
+        """How long the rounds take, unless calls are so slow that a few outlast their turn."""
         return MACHINE_SECONDS + self.seconds * len(self.engines) * 2 * len(self.batches)
 
 

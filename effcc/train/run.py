@@ -352,8 +352,8 @@ def _hand_over(module: CondConvModule, t: L.Trainer, engine: str) -> str:
         return engine
     if engine not in (NETWORK, engines.DEFAULT):
         raise OneProcess(
-            f"--engine {engine} computes in one process, on a CPU, in float32: add "
-            "--trainer.accelerator cpu --trainer.devices 1, or leave --engine out"
+            f"--engine {engine} computes in one process, on a CPU, in float32: leave it out, or "
+            "add --trainer.accelerator cpu --trainer.devices 1 --trainer.precision 32-true"
         )
     return NETWORK
 
