@@ -1,6 +1,8 @@
 """Every engine computes what the network computes, any batch, and says what it lacks."""
 
+import ctypes
 import functools
+import sys
 
 import pytest
 import torch
@@ -78,3 +80,21 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch):
     with pytest.raises(UsageError, match=r"needs onnxscript: pip install 'effcc\[onnx\]'"):
         engines.check("bench", ["torch", "onnxruntime"])
     assert engines.installed() == ["torch"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack as Linux has it")
+def test_an_engine_leaves_signals_where_they_were_handled(cache):
+    """OpenVINO moves them to memory that it gives back: the next signal would be the last."""
+    model, spec = network()
+    before = signal_stack()
+    engine = engines.build("openvino", model, spec)
+    assert signal_stack() == before
+    del engine
+    assert signal_stack() == before
+
+
+def signal_stack():
+    """Place and size of the stack on which this thread handles signals."""
+    found = (ctypes.c_size_t * 3)()
+    assert ctypes.CDLL(None).sigaltstack(None, found) == 0
+    return found[0], found[2]

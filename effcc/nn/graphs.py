@@ -6,8 +6,12 @@ weights, network, image size, and the code that made it.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -79,11 +83,35 @@ class OpenVino(nn.Module):
             # Unasked, it computes in bfloat16 where the processor can.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        self._compiled: Any = openvino.Core().compile_model(path, "CPU", options)
+        with _signals_where_they_were():
+            self._compiled: Any = openvino.Core().compile_model(path, "CPU", options)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, classes) of normalised float32 images."""
         return torch.from_numpy(self._compiled([images.contiguous().numpy()])[0])
+
+
+@contextmanager
+def _signals_where_they_were() -> Generator[None]:
+    """Have this thread's signals handled where they were before the block.
+
+    OpenVINO gives the thread that compiles a stack of its own for signal handlers, and may take it
+    away again from elsewhere: the next signal, of a loader process that ends, then ends this one.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    library = ctypes.CDLL(None)
+    kept = _SignalStack()
+    library.sigaltstack(None, ctypes.byref(kept))
+    try:
+        yield
+    finally:
+        library.sigaltstack(ctypes.byref(kept), None)
+
+
+class _SignalStack(ctypes.Structure):
+    _fields_ = [("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
 
 
 SESSIONS = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
