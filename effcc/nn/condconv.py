@@ -10,12 +10,16 @@ slow. `condconv` computes the same thing by whichever rearrangement suits the sh
 - depthwise, small maps: write each kernel as the small matrix it is on that map, mix the matrices.
 - depthwise, large maps: mix the kernels, then one convolution with a group per sample and channel.
 
-Double backward works through every path, because each is made of differentiable torch operations.
+On CUDA devices `EFFCC_TRITON=1` replaces both depthwise forms by `depthwise_triton`, tested
+but not yet timed on a GPU, so it is off unless asked for.
+
+Double backward works through every other path: each is made of differentiable torch operations.
 """
 
 from __future__ import annotations
 
 import math
+import os
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +32,8 @@ MACS_PER_FLOAT_MOVED = 40
 # A depthwise kernel becomes a matrix when it has at most this many entries (pixels out * pixels
 # in).
 SMALL_MAP = 64
+# Read once: a compiled network cannot watch its environment.
+TRITON = os.environ.get("EFFCC_TRITON") == "1"
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -124,7 +130,11 @@ def _depthwise(
     x: Tensor, weight: Tensor, routing: Tensor, kernel: int, stride: int, padding: str
 ) -> Tensor:
     batch, channels, height, width = x.shape
-    left, right, top, bottom = pads(x, kernel, stride, padding)
+    left, right, top, bottom = around = pads(x, kernel, stride, padding)
+    if TRITON and x.is_cuda and not torch.compiler.is_exporting():
+        from effcc.nn.depthwise_triton import depthwise
+
+        return depthwise(x, weight, routing, kernel=kernel, stride=stride, pads=around)
     out_height = (height + top + bottom - kernel) // stride + 1
     out_width = (width + left + right - kernel) // stride + 1
     if height * width * out_height * out_width <= SMALL_MAP:
