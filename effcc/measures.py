@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from effcc import request, stopwatch
+from effcc import request
 from effcc.catalog import home
 from effcc.catalog.errors import UsageError
 from effcc.nn import engines
@@ -39,6 +39,7 @@ def bench(args: argparse.Namespace) -> int:
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{spec.name}[/]  {spec.summary}")
+    from effcc import stopwatch
     from effcc.catalog import timings
     from effcc.train import bench
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import effcc
 from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
-from effcc.catalog.spec import rule, settings_in_order
 from effcc.nn import engines
 
 # The verbs that resolve a variant, and so take settings.
@@ -224,6 +223,8 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
 
 def settings_help() -> str:
     """Every setting and what it means, for the end of `--help`."""
+    from effcc.catalog.spec import rule, settings_in_order
+
     lines = ["settings, each as --section.key VALUE or in a --config file:"]
     lines += [f"  --{name:<28} {rule(name)['description']}" for name in settings_in_order()]
     lines.append(f"  --{'trainer.*':<28} any argument of lightning.Trainer")
@@ -231,6 +232,7 @@ def settings_help() -> str:
 
 
 def _hint(verb: str, name: str) -> str:
+    from effcc.catalog.spec import settings_in_order
 
     meant = next((s for s in settings_in_order() if s.endswith(f".{name}")), None)
     return f"; did you mean --{meant}?" if meant else f"; effcc {verb} --help lists them"

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from effcc import exchange, request, terminal
 from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
-from effcc.catalog.spec import Spec
 from effcc.catalog.words import many
 from effcc.nn import engines
 from effcc.train import process

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog.results import NETWORK, Record
 from effcc.catalog.words import many
 from effcc.report.figures import three
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
+
+    from effcc.catalog.results import Record
 
 _INDENT = 10  # of lines beside a name
 
@@ -120,6 +121,8 @@ def counting(console: Console) -> Generator[Callable[[str, int, int], None]]:
 
 def outcome(record: Record) -> str:
     """What a record measured, in rich's markup."""
+    from effcc.catalog import results
+
     data, top1 = record.dataset, record.metrics["top1"]
     assert top1.low is not None
     assert top1.high is not None
@@ -133,6 +136,6 @@ def outcome(record: Record) -> str:
     if data.unreadable:
         which = "which does not count" if data.unreadable == 1 else "which do not count"
         lines.append(f"  unreadable  {many(data.unreadable, 'image')}, {which}")
-    if record.engine != NETWORK:
+    if record.engine != results.NETWORK:
         lines.append(f"  engine      {record.engine}")
     return "\n".join(lines)

@@ -36,6 +36,7 @@ HEAVY = {
     "wandb": {"train"},
     "mlflow": {"train"},
     "safetensors": {"nn"},
+    "triton": {"nn"},
     "onnx": {"nn"},
     "onnxscript": {"nn"},
     "onnxruntime": {"nn"},

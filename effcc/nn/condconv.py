@@ -11,11 +11,16 @@ slow. `condconv` computes the same thing by whichever rearrangement suits the sh
 - depthwise, larger maps: mix the kernels, then convolve each sample with its own: in C on
   processors, elsewhere as one convolution with a group per sample and channel.
 
-Second derivatives go through every path but the one in C, which refuses them; in double precision,
-which it does not know, they are all torch's operations.
+On CUDA devices `EFFCC_TRITON=1` replaces both depthwise forms by `depthwise_triton`, tested
+but not yet timed on a GPU, so it is off unless asked for.
+
+Second derivatives go through every path but those in C and Triton, which refuse them; in double
+precision, which C does not know, they are all torch's operations.
 """
 
 from __future__ import annotations
+
+import os
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +37,8 @@ MACS_PER_FLOAT_MOVED = 40
 # A depthwise kernel becomes a matrix when it has at most this many entries (pixels out * pixels
 # in).
 SMALL_MAP = 64
+# Read once: a compiled network cannot watch its environment.
+TRITON = os.environ.get("EFFCC_TRITON") == "1"
 
 
 def condconv_loop(
@@ -108,7 +115,13 @@ def _depthwise(
     x: Tensor, weight: Tensor, routing: Tensor, kernel: int, stride: int, padding: str
 ) -> Tensor:
     batch, channels, height, width = x.shape
-    left, right, top, bottom = pads(x, kernel, stride, padding)
+    left, right, top, bottom = around = pads(x, kernel, stride, padding)
+    if TRITON and x.is_cuda and not torch.compiler.is_exporting():
+        from effcc.nn import depthwise_triton
+
+        return depthwise_triton.depthwise(
+            x, weight, routing, kernel=kernel, stride=stride, pads=around
+        )
     out_height = outputs(height, kernel, stride, padding)
     out_width = outputs(width, kernel, stride, padding)
     if height * width * out_height * out_width <= SMALL_MAP:

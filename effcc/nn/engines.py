@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from effcc.catalog import schema
 from effcc.catalog.errors import UsageError
-from effcc.catalog.spec import Spec
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from effcc.catalog.spec import Spec
     from effcc.nn.efficientnet import EfficientNet
 
 # Computes where nothing else is asked for.
@@ -51,6 +50,8 @@ def check(verb: str, names: Sequence[str]) -> None:
     Raises:
         UsageError: there is no such engine, or packages are missing; the message says what to do.
     """
+    from effcc.catalog import schema  # a right name needs none
+
     for name in names:
         if name not in ENGINES:
             hint = schema.closest(name, ENGINES) or f"; there are: {', '.join(ENGINES)}"
