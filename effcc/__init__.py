@@ -87,8 +87,6 @@ def create(
         As `load`; besides, for `pretrained`, NotPublished, BadDownload (effcc.nn.published) and
         BadCheckpoint (effcc.nn.weights).
     """
-    from pathlib import Path
-
     from effcc.nn import transfer
     from effcc.nn.efficientnet import build, unfilled
 
@@ -103,10 +101,7 @@ def create(
             spec.network, classifier_init=start.classifier_init, residual_gamma=start.residual_gamma
         )
     model = unfilled(spec.network)
-    if pretrained is True:
-        transfer.from_published(model, spec)
-    else:
-        transfer.from_file(model, spec, Path(pretrained))
+    transfer.begin(model, spec, pretrained)
     return model
 
 

@@ -69,7 +69,7 @@ def show(args: argparse.Namespace) -> int:
         raise UsageError("show: --out names the sheet that --augmentations IMAGE draws")
     at = home.find()
     claims = modelindex.load(at.model_index, at.root)
-    spec = registry.load(args.name, at, flags=args.flags, claims=claims)
+    spec = registry.load(args.name, at, flags=args.flags, claims=claims, located=False)
     if args.augmentations:
         from effcc.data import sheet
 

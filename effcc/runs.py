@@ -27,7 +27,7 @@ def fit(args: argparse.Namespace) -> int:
         return request.print_config(spec)
     console = _console()
     _announce(spec, at, console)
-    if spec.recipe.pretrained and not checkpoint:
+    if spec.recipe.pretrained is True and not checkpoint:
         exchange.pull(spec)  # before torch is loaded: what is missing is said at once
     from effcc.train import run
 
@@ -130,7 +130,7 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
     if spec.recipe.freeze_stages and not spec.recipe.pretrained:
         console.print(
             "the frozen stages keep what they start from, which is chance: "
-            "--recipe.pretrained true starts from published weights",
+            "--recipe.pretrained true starts from published weights, FILE from a file's",
             highlight=False,
             markup=False,
         )

@@ -66,6 +66,14 @@ def test_show_resolved_says_where_each_value_was_written(effcc):
     assert lines["network.width"].endswith("default")
 
 
+def test_show_needs_no_data_because_it_reads_none(effcc):
+    code, out, err = effcc("show", "cc_b0_4e", "--resolved", "--data.source", "folder")
+    assert (code, err) == (0, "")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert lines["data.source"].split()[1] == "folder"
+    assert lines["data.root"].split()[1] == "null"
+
+
 def test_a_printed_configuration_can_be_read_back(effcc, project):
     _, out, _ = effcc("fit", *PICO, "--print_config", "--recipe.lr", "0.02", "--seed", "7")
     (project.root / "full.yaml").write_text(out)
@@ -110,6 +118,8 @@ USAGE = [
     (("fit", *PICO, "--data.source", "folder"), "add --data.root DIR"),
     (("fit", *PICO, "--data.root", "/data"), "add --data.source folder"),
     (("fit", *PICO, "--trainer.logger", "os.system"), "'os.system' may not be imported"),
+    (("fit", *PICO, "--trainer.logger", "tensorbord"), "did you mean 'tensorboard'?"),
+    (("fit", *PICO, "--trainer.logger", "paper"), "there are: csv, tensorboard, wandb, mlflow"),
     (
         ("fit", *PICO, "--trainer.max_epochs", "banana"),
         "banana is not a value that lightning.Trainer",
@@ -148,6 +158,7 @@ INPUT = [
     (("fit", *PICO, "--network.num_classes", "7"), "handwritten digits has 10 classes"),
     (("fit", *PICO, "--data.batch_size", "5000"), "set --data.batch_size"),
     (("test", *PICO, "--ckpt_path", "none.ckpt"), "none.ckpt: no such checkpoint"),
+    (("fit", *PICO, "--recipe.pretrained", "none.pth"), "none.pth: no such checkpoint"),
     (("check", "none.md"), "none.md: cannot be read"),
 ]
 
@@ -267,6 +278,10 @@ def test_fit_test_validate_and_predict_work_together(effcc, project):
     code, _, err = effcc("test", "--config", "registry/cc_b0_4e.yaml", "--ckpt_path", checkpoint)
     assert code == 3
     assert "a checkpoint of cc_pico_4e, with network.width 0.25; this variant's is 1.0" in err
+
+    # The run was of one epoch by `trainer.max_epochs`; epochs that are typed now are obeyed.
+    _, out, _ = effcc("fit", *PICO, "--ckpt_path", "last", "--recipe.epochs", "2", "--print_config")
+    assert "max_epochs" not in out
 
     code, _, err = effcc("fit", *PICO, "--ckpt_path", "last")
     assert code == 2

@@ -340,7 +340,7 @@ def test_an_epoch_of_shards_goes_on_with_as_many_devices(monkeypatch):
     saved = {"epoch": 0, "seen": 48, "at_a_time": 16, "ranks": 1}
     going_on.load_state_dict(saved)
     monkeypatch.setattr(type(going_on.source.split("train")), "takes_turns", False)
-    with pytest.raises(UsageError, match=r"dealt to 1 device\(s\), but this run has 2"):
+    with pytest.raises(UsageError, match=r"dealt to 1 device, but this run has 2"):
         going_on.load_state_dict(saved)
     going_on.load_state_dict(saved | {"ranks": 2})
 

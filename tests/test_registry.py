@@ -407,6 +407,22 @@ def test_two_readings_of_the_same_files_are_equal_and_share_nothing(small):
     assert first.origins is not second.origins
 
 
+def test_epochs_that_are_stated_anew_outlast_those_of_a_checkpoint(small):
+    began = ("last.ckpt", {"recipe": {"epochs": 3}, "trainer": {"max_epochs": 1, "devices": 1}})
+    assert small(checkpoint=began).trainer == {"max_epochs": 1, "devices": 1}
+    typed = small(checkpoint=began, flags={"recipe.epochs": 5})
+    assert (typed.recipe.epochs, typed.trainer) == (5, {"devices": 1})
+    both = small(checkpoint=began, flags={"recipe.epochs": 5, "trainer.max_epochs": 2})
+    assert both.trainer == {"max_epochs": 2, "devices": 1}
+    assert small(checkpoint=began, flags={"recipe.lr": 1}).trainer["max_epochs"] == 1
+
+
+def test_only_what_reads_data_must_say_where_it_lies(small):
+    flags = {"data.source": "folder"}
+    assert "add --data.root DIR" in message(small, flags=flags)
+    assert small(flags=flags, located=False).data.source == "folder"
+
+
 def test_the_front_door_leads_here(project):
     spec = effcc.load("cc_b0_4e", source="digits", settings={"recipe.lr": 0.5})
     assert spec == registry.load("cc_b0_4e", project, source="digits", flags={"recipe.lr": 0.5})

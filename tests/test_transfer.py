@@ -234,6 +234,17 @@ def test_a_fit_starts_from_published_weights_and_the_record_says_so(publish, pro
     assert run.fit(spec, source, project, Console(file=out), "effcc fit", checkpoint)
 
 
+def test_a_fit_starts_from_a_file_that_is_named(project, file, donor):
+    settings = FIT | {"recipe.pretrained": str(file), "recipe.freeze_stages": 3}
+    spec, source = run.prepare(effcc.load("cc_pico_4e", source="digits", settings=settings))
+    out = io.StringIO()
+    record = run.fit(spec, source, project, Console(file=out, width=200), "effcc fit")
+    assert f"started from {file}" in out.getvalue()
+    assert record.overrides["recipe.pretrained"] == str(file)
+    end = weights.read(project.root / record.checkpoint["path"]).weights
+    assert end["blocks.2.0.conv_dw.weight"].equal(donor.state_dict()["blocks.2.0.conv_dw.weight"])
+
+
 class Payload:
     """Makes a folder when it is unpickled."""
 

@@ -99,6 +99,7 @@ def load_file(
     source: str | None = None,
     checkpoint: tuple[str, Mapping[str, Any]] | None = None,
     claims: Mapping[str, Claim] | None = None,
+    located: bool = True,
 ) -> Spec:
     """Resolve one registry file.
 
@@ -110,6 +111,7 @@ def load_file(
         source: the data source if no layer names one; None leaves the recipe as documented.
         checkpoint: name and settings of a checkpoint to continue or evaluate as it was made.
         claims: the project's claims, if the caller has them already.
+        located: whether data in files must say where it lies; not if nothing will be read.
 
     Raises:
         BadFile: a file has problems; all of them.
@@ -139,7 +141,7 @@ def load_file(
         raise BadFile(*problems)
     source = _source([*under, *over]) or source
     layers = [*under, *_profiles(source, [*under, *over], home), *over]
-    return resolve.resolve(path.stem, variant.data["model"], layers, source)
+    return resolve.resolve(path.stem, variant.data["model"], layers, source, located=located)
 
 
 def _read(path: Path, home: Home) -> Document:

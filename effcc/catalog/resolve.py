@@ -33,7 +33,9 @@ from effcc.catalog.words import many
 Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
 
 
-def resolve(name: str, entry: str, layers: list[Layer], source: str | None) -> Spec:
+def resolve(
+    name: str, entry: str, layers: list[Layer], source: str | None, *, located: bool = True
+) -> Spec:
     """Write layers over each other, the first undermost.
 
     Args:
@@ -41,18 +43,19 @@ def resolve(name: str, entry: str, layers: list[Layer], source: str | None) -> S
         entry: name of the model-index entry that it builds.
         layers: checked documents; one is of kind `variant`.
         source: the data source if no layer names one.
+        located: whether data in files must say where it lies.
 
     Raises:
         BadFile: settings are missing or contradict each other; every such problem.
     """
-    return _Resolution(name, entry, layers).spec(source)
+    return _Resolution(name, entry, layers, located).spec(source)
 
 
 class _Resolution:
     """Layers written over each other, setting by setting, and made into a `Spec`."""
 
-    def __init__(self, name: str, entry: str, layers: list[Layer]) -> None:
-        self.name, self.entry = name, entry
+    def __init__(self, name: str, entry: str, layers: list[Layer], located: bool) -> None:
+        self.name, self.entry, self.located = name, entry, located
         self.origins: dict[str, Origin] = {}
         self.disputes: dict[str, str] = {}
         self.weights: dict[str, str] = {}
@@ -79,11 +82,20 @@ class _Resolution:
                         )
                 elif (section, key) != ("network", "compound"):
                     self.put(f"{section}.{key}", value, kind, document.mark((section, key)).key)
+        if kind in ("overlay", "flag"):
+            self.forget_length(document)
         if "seed" in document.data:
             self.put("seed", document.data["seed"], kind, document.mark(("seed",)).key)
         self.disputes.update(document.data.get("disputes") or {})
         self.weights.update(document.data.get("weights") or {})
         self.summary = document.data.get("summary", self.summary)
+
+    def forget_length(self, document: Document) -> None:
+        """A checkpoint's `trainer.max_epochs` does not outlast epochs that are stated anew."""
+        length = self.origins.get("trainer.max_epochs")
+        stated = "epochs" in (document.data.get("recipe") or {})
+        if stated and length and length.layer == "checkpoint":
+            del self.origins["trainer.max_epochs"]
 
     def put(self, setting: str, value: Any, kind: str, place: Place) -> None:
         self.origins[setting] = Origin(place, kind, value, self.origins.get(setting))
@@ -167,7 +179,7 @@ class _Resolution:
             for setting in ("data.root", *named):
                 if self.value(setting):
                     self.wrong(setting, "is for images in files; add --data.source folder")
-        elif not any(self.value(setting) for setting in ("data.root", *named)):
+        elif self.located and not any(self.value(setting) for setting in ("data.root", *named)):
             self.wrong("data.source", f"{source} needs the folder it is in; add --data.root DIR")
         for setting in named:
             value = self.value(setting)

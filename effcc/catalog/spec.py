@@ -111,7 +111,7 @@ class Recipe:
     ema_decay: float
     classifier_init: float
     residual_gamma: float
-    pretrained: bool
+    pretrained: bool | str  # True: the published weights; a path: those of a file
     freeze_stages: int
     layer_decay: float
     head_lr: float

@@ -7,6 +7,7 @@ continued: a silently skipped tensor is a worse start than an error.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,15 @@ from effcc.nn.weights import Checkpoint
 
 _STEM = "conv_stem.weight"
 _CLASSIFIER = ("classifier.weight", "classifier.bias")
+
+
+def begin(
+    model: EfficientNet, spec: Spec, pretrained: bool | str | os.PathLike[str]
+) -> tuple[str, ...]:
+    """Start from a file's weights, or with True from published ones; as these functions do."""
+    if pretrained is True:
+        return from_published(model, spec)
+    return from_file(model, spec, Path(str(pretrained)))
 
 
 def from_published(model: EfficientNet, spec: Spec) -> tuple[str, ...]:

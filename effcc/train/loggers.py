@@ -12,7 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog.errors import UserError
+from lightning.pytorch import loggers as kinds
+
+from effcc.catalog import schema
+from effcc.catalog.errors import UsageError, UserError
 from effcc.train import process
 
 DEFAULT = ("csv", "tensorboard")
@@ -27,6 +30,7 @@ def described(chosen: Any, folder: Path | None) -> Any:
         folder: of the run, `runs/<variant>/<id>/`; None where nothing is to be written.
 
     Raises:
+        UsageError: a word is no logger.
         UserError: the package that a logger writes with is not installed.
     """
     if chosen is None or chosen is True:
@@ -45,6 +49,11 @@ def _one(chosen: Any, folder: Path | None) -> Any:
         if folder is None or not process.is_first():
             return False
         return {"class_path": f"lightning.pytorch.loggers.{name}", "init_args": arguments(folder)}
+    if isinstance(chosen, str) and "." not in chosen:
+        known = [*_WORDS, *kinds.__all__]
+        if chosen not in known:
+            hint = schema.closest(chosen, known) or f"; there are: {', '.join(_WORDS)}"
+            raise UsageError(f"trainer.logger: no logger {chosen!r}{hint}")
     if isinstance(chosen, dict):
         _require(str(chosen.get("class_path", "")).rpartition(".")[2])
     return chosen

@@ -107,7 +107,7 @@ def fit(
         NotFinite, OutOfMemory, Unwritable, LostProcess: it cannot go on; the last checkpoint is
             whole.
         MissingData, BadCheckpoint, BadTrainer: what the run needs is not right.
-        NotPublished, BadDownload: it should start from published weights, and cannot.
+        NotPublished, BadDownload, BadCheckpoint: it should start from other weights, and cannot.
     """
     process.follow_first()
     L.seed_everything(spec.seed, workers=True, verbose=False)
@@ -120,7 +120,7 @@ def fit(
         weights.load(module.model, spec.network, saved)
         optim.check_same_groups(saved.settings.get("recipe") or {}, spec.recipe)
     elif spec.recipe.pretrained:
-        for line in transfer.from_published(module.model, spec):
+        for line in transfer.begin(module.model, spec, spec.recipe.pretrained):
             console.print(line, highlight=False, markup=False)
     arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and _is_over(saved, arguments, home, spec.name):
