@@ -113,7 +113,7 @@ def test_a_run_without_an_end_cannot_be_planned():
 
 
 def test_more_devices_than_batches_are_a_mistake_as_in_a_fit():
-    with pytest.raises(MissingData, match=r"a batch of 8 on each of 200 device\(s\)"):
+    with pytest.raises(MissingData, match=r"a batch of 8 on each of 200 devices"):
         planned(trainer__devices=200)
 
 
