@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from effcc import terminal
 from effcc.catalog.cost import count
-from effcc.catalog.words import many
-from effcc.report.figures import three
+from effcc.catalog.words import many, three
 
 if TYPE_CHECKING:
     from effcc.train.plan import Plan, Run

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog.words import many
-from effcc.report.figures import three
+from effcc.catalog.words import many, three
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -43,7 +43,7 @@ def test_a_bench_measures_records_and_shows(project, capsys):
     card = (project.models / "cc_pico_4e.md").read_text()
     assert "\n## Speed\n" in card
     assert made.id in card
-    assert effcc(capsys, "check")[1].startswith("4 variants, 1 records: no problem")
+    assert effcc(capsys, "check")[1].startswith("4 variants, 1 record: no problem")
     assert "cc_pico_4e" in effcc(capsys, "list")[1]
 
 

@@ -13,3 +13,8 @@ def many(number: float, one: str, several: str = "") -> str:
     """
     written = f"{number:,}" if isinstance(number, int) else f"{number:,.5g}"
     return f"{written} {one if number == 1 else several or one + 's'}"
+
+
+def three(value: float) -> str:
+    """A number to three digits, or as many as it has before its point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

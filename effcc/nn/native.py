@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
-from ctypes import POINTER, Structure, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from effcc.catalog import files, home
 SOURCES = Path(__file__).parent / "c"
 # Fast arithmetic that changes what not-a-number does is not among them.
 FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fopenmp", "-fPIC", "-shared")
+# Tensors that are nothing else besides: the numbers lie where they say.
+_PLAIN = (torch.nn.Parameter, Tensor)
 # A compiler that takes longer than this, in seconds, is not waited for.
 PATIENCE = 120
 
@@ -97,7 +99,7 @@ def takes(x: Tensor) -> bool:
     return (
         x.dtype == torch.float32
         and x.device.type == "cpu"
-        and type(x) in (Tensor, torch.nn.Parameter)
+        and type(x) in _PLAIN
         and x.dim() == 4
         and x.is_contiguous(memory_format=torch.channels_last)
         and not torch.is_autocast_enabled("cpu")
@@ -109,7 +111,25 @@ def takes(x: Tensor) -> bool:
     )
 
 
-def call(name: str, *arguments: Tensor | Structure | ctypes.Array[c_int64] | int) -> Any:
+def together(first: Tensor, *others: Tensor) -> bool:
+    """Whether float32 tensors of one shape lie alike and densely, to be walked as one array."""
+    strides = first.stride()
+    for tensor in (first, *others):
+        if type(tensor) not in _PLAIN or tensor.dtype != torch.float32 or not tensor.is_cpu:
+            return False
+        if tensor.stride() != strides and _strides(tensor) != _strides(first):
+            return False
+    dense = first.is_contiguous() or first.is_contiguous(memory_format=torch.channels_last)
+    return dense and library() is not None
+
+
+def _strides(tensor: Tensor) -> list[int]:
+    """Those that matter: along a side of one number there is nowhere to go."""
+    sides = zip(tensor.shape, tensor.stride(), strict=True)
+    return [stride for size, stride in sides if size > 1]
+
+
+def call(name: str, *arguments: Tensor | Structure | ctypes.Array[c_int64] | float) -> Any:
     """Call a layer; of a tensor it is given where the numbers begin. `takes` has been asked."""
     given = [a.data_ptr() if isinstance(a, Tensor) else a for a in arguments]
     return getattr(library(), name)(*given)
@@ -145,7 +165,7 @@ def _compiled(compiler: str) -> Path:
     if not path.exists():
         units = [str(source) for source in sources if source.suffix == ".c"]
         with files.whole(path) as temporary:
-            command = [compiler, *FLAGS, "-o", str(temporary), *units]
+            command = [compiler, *FLAGS, "-o", str(temporary), *units, "-lm"]
             subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
     return path
 
@@ -160,7 +180,8 @@ def _processor() -> str:
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
     """Say what the functions take, so that a wrong call fails instead of reading elsewhere."""
-    shape, block, p, i, n = POINTER(Depthwise), POINTER(Block), c_void_p, c_int32, c_int64
+    shape, block = POINTER(Depthwise), POINTER(Block)
+    p, i, n, f = c_void_p, c_int32, c_int64, c_float
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "effcc_panel": (c_int32, []),
         "effcc_depthwise": (None, [shape, p, p, p]),
@@ -174,6 +195,8 @@ def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
         "effcc_gate": (None, [i, i, i, p, p, p]),
         "effcc_gate_sums": (None, [i, i, i, p, p, p]),
         "effcc_gate_to_input": (None, [i, i, i, p, p, p, p]),
+        "effcc_rmsprop": (None, [n, f, f, f, f, f, p, p, p, p]),
+        "effcc_average": (None, [n, f, p, p]),
         "effcc_block_scratch": (c_int64, [block, i, i, i]),
         "effcc_block": (None, [block, i, i, i, p, p, p]),
         "effcc_stem": (None, [*[i] * 8, POINTER(c_int64), p, p, p, p]),

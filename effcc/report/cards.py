@@ -19,7 +19,7 @@ from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import PLAIN, VARIANT, Bench
-from effcc.catalog.words import many
+from effcc.catalog.words import many, three
 from effcc.report import figures, markdown
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
@@ -196,7 +196,7 @@ def template(name: str) -> Any:
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
     }
     environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
-    environment.filters["three"] = figures.three
+    environment.filters["three"] = three
     environment.filters["grouped"] = lambda value: f"{value:,}"
     return environment.get_template(name)
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from effcc.catalog.words import three
+
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 330, 210, 40, 34, 26
 _BAR = 14  # from one bar to the next
 
@@ -71,11 +73,6 @@ def bars(
             f'xmlns="http://www.w3.org/2000/svg">{_rows(title, rows, labels, scale, height)}</svg>'
         )
     return "".join(drawn)
-
-
-def three(value: float) -> str:
-    """A number to three digits, or as many as it has before its point."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _rows(

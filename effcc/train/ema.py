@@ -17,6 +17,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel
 
 from effcc.catalog.errors import UsageError
+from effcc.nn import native
 
 
 class Ema(WeightAveraging):
@@ -90,8 +91,9 @@ class Ema(WeightAveraging):
         torch._foreach_copy_(averages, kept)
 
 
-# (averages, values) of what is averaged, and of the counters that are copied.
-Pairs = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
+# (averages, values) of what torch averages, of the counters that are copied, and of what the layers
+# in C average, pair by pair.
+Pairs = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]
 
 
 def update(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
@@ -102,8 +104,12 @@ def update(average: nn.Module, model: nn.Module, decay: float, step: int) -> Non
 @torch.no_grad()
 def fold(found: Pairs, decay: float, step: int) -> None:
     """`update`, on tensors that were found before."""
-    averages, values, old_counts, counts = found
-    torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + step) / (10 + step)))
+    averages, values, old_counts, counts, dense = found
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    for average, value in dense:
+        native.call("effcc_average", value.numel(), share, value, average)
+    if averages:
+        torch._foreach_lerp_(averages, values, share)
     if counts:
         torch._foreach_copy_(old_counts, counts)
 
@@ -111,13 +117,15 @@ def fold(found: Pairs, decay: float, step: int) -> None:
 def pairs(average: nn.Module, model: nn.Module) -> Pairs:
     """The tensors of two models of one shape, floats apart from counters."""
     both = list(zip(tensors(average), tensors(model), strict=True))
-    floats = [pair for pair in both if pair[0].is_floating_point()]
+    dense = [pair for pair in both if native.together(*pair)]
+    floats = [pair for pair in both if pair[0].is_floating_point() and not native.together(*pair)]
     counts = [pair for pair in both if not pair[0].is_floating_point()]
     return (
         [old for old, _ in floats],
         [new for _, new in floats],
         [old for old, _ in counts],
         [new for _, new in counts],
+        dense,
     )
 
 

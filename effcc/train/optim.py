@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Recipe
+from effcc.nn import native
 from effcc.nn.efficientnet import EfficientNet
 from effcc.train.schedule import staircase
 
@@ -65,14 +66,25 @@ class RMSpropTF(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for weights in _parts([w for w in group["params"] if w.grad is not None]):
-                self._update(weights, group)
+            weights = [w for w in group["params"] if w.grad is not None]
+            for w in weights:
+                if not self.state[w]:
+                    self.state[w] = {"square": torch.ones_like(w), "momentum": torch.zeros_like(w)}
+            for part in _parts([w for w in weights if not self._updated_in_one_pass(w, group)]):
+                self._update(part, group)
         return loss
 
+    def _updated_in_one_pass(self, w: Tensor, group: dict[str, Any]) -> bool:
+        """Update a tensor by the layers in C, if they take it; whether they did."""
+        assert w.grad is not None
+        tensors = (w.grad, w, self.state[w]["square"], self.state[w]["momentum"])
+        if not native.together(*tensors):
+            return False
+        settings = (group[key] for key in ("lr", "decay", "momentum", "eps", "weight_decay"))
+        native.call("effcc_rmsprop", w.numel(), *settings, *tensors)
+        return True
+
     def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        for w in weights:
-            if not self.state[w]:
-                self.state[w] = {"square": torch.ones_like(w), "momentum": torch.zeros_like(w)}
         squares = [self.state[w]["square"] for w in weights]
         momenta = [self.state[w]["momentum"] for w in weights]
         gradients = [w.grad for w in weights if w.grad is not None]

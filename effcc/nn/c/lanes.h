@@ -43,7 +43,18 @@ INLINE void store_some(float *p, vec v, int count) {
     else if (count > 0) memcpy(p, &v, count * sizeof(float));
 }
 
-/* Compilers do not recognise a minimum in vectors compared and chosen from. */
+/* What compilers do not recognise when it is written out in vectors: square root and minimum. */
+INLINE vec root(vec x) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX__)
+    return (vec)_mm256_sqrt_ps((__m256)x);
+#else
+    for (int i = 0; i < LANES; i++) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
+}
+
 INLINE vec within(vec x, float limit) {
 #if defined(__AVX512F__)
     x = (vec)_mm512_min_ps((__m512)x, _mm512_set1_ps(limit));

@@ -377,3 +377,30 @@ void effcc_gate_to_input(int batch, int pixels, int c, const float *dy, const fl
                            + load_some(offset + of, c - v), c - v);
         }
 }
+
+/* A step of TensorFlow's RMSProp (see optim.py), in one pass over weights, gradient and state. */
+void effcc_rmsprop(int64_t number, float lr, float decay, float momentum, float eps,
+                   float weight_decay, const float *gradient, float *weights, float *squares,
+                   float *momenta) {
+#pragma omp parallel for if (number > 32768)
+    for (int64_t i = 0; i < number; i += LANES) {
+        int count = number - i < LANES ? (int)(number - i) : LANES;
+        vec w = load_some(weights + i, count), s = load_some(squares + i, count);
+        vec g = load_some(gradient + i, count) + weight_decay * w;
+        s = s * decay + (1.0f - decay) * (g * g);
+        vec m = load_some(momenta + i, count) * momentum + lr * (g / root(s + eps));
+        store_some(squares + i, s, count);
+        store_some(momenta + i, m, count);
+        store_some(weights + i, w - m, count);
+    }
+}
+
+/* averages += share * (values - averages) */
+void effcc_average(int64_t number, float share, const float *values, float *averages) {
+#pragma omp parallel for if (number > 32768)
+    for (int64_t i = 0; i < number; i += LANES) {
+        int count = number - i < LANES ? (int)(number - i) : LANES;
+        vec a = load_some(averages + i, count);
+        store_some(averages + i, a + share * (load_some(values + i, count) - a), count);
+    }
+}
