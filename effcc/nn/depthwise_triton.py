@@ -20,7 +20,8 @@ from torch import Tensor
 from effcc.nn import depthwise_kernels
 
 KERNELS: Any = depthwise_kernels  # what Triton makes of a function has no types
-# A program's share of an image, and its warps: on an H100 as many as the registers hold.
+# A program's share of an image, and its warps: chosen by what Triton's compiler makes of them for
+# an H100, the fewest instructions among those that spill next to no registers, not by timing.
 PIXELS, CHANNELS, WARPS = 32, 64, 2
 # The same for the gradient of the kernels: numbers of one mixed kernel, of all experts' kernels.
 MIXED, EXPERTS, KERNEL_WARPS = 1024, 8192, 4
