@@ -37,7 +37,6 @@ HEAVY = {
     "mlflow": {"train"},
     "safetensors": {"nn"},
     "onnx": {"nn"},
-    "onnxscript": {"nn"},
     "onnxruntime": {"nn"},
     "huggingface_hub": {"report"},
 }

@@ -137,13 +137,6 @@ def _depthwise(
         y = (mixed * pixels).sum(2)
         return y.view(batch, out_height, out_width, channels).permute(0, 3, 1, 2)
     padded = F.pad(x, (left, right, top, bottom))
-    if torch.compiler.is_exporting():
-        # In a graph for any batch the groups of a convolution may not depend on the batch: every
-        # expert's kernel is applied, and the outputs are mixed.
-        kernels = weight.view(-1, channels, kernel, kernel).transpose(0, 1).flatten(0, 1)
-        every = F.conv2d(padded, kernels[:, None], stride=stride, groups=channels)
-        every = every.view(batch, channels, -1, out_height, out_width)
-        return (every * routing[:, None, :, None, None]).sum(2)
     grouped = padded.reshape(1, batch * channels, *padded.shape[2:])
     mixed = (routing @ weight).view(batch * channels, 1, kernel, kernel)
     y = F.conv2d(grouped, mixed, stride=stride, groups=batch * channels)
