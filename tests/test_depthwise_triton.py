@@ -267,7 +267,7 @@ def compile_for(capability, size, kernel, stride, dtype):
     from triton.backends.compiler import GPUTarget
     from triton.runtime import driver
 
-    from effcc.nn import depthwise_kernels, depthwise_triton
+    from effcc.nn import depthwise_triton, triton_kernels
 
     driver.set_active(
         SimpleNamespace(
@@ -280,7 +280,7 @@ def compile_for(capability, size, kernel, stride, dtype):
 
     class Compiled:
         def __init__(self, name):
-            self.function = getattr(depthwise_kernels, name)
+            self.function = getattr(triton_kernels, name)
 
         def __getitem__(self, grid):
             def launch(*words, **options):

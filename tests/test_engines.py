@@ -70,14 +70,14 @@ def test_optimize_is_there_for_everybody():
 
 
 def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch):
-    gone = {"openvino", "onnxscript"}
+    gone = {"openvino", "onnxruntime"}
     monkeypatch.setattr(engines, "find_spec", lambda name: None if name in gone else name)
     with pytest.raises(UsageError) as caught:
         engines.check("test", ["openvino"])
     assert str(caught.value) == (
-        "test --engine openvino needs onnxscript, openvino: pip install 'effcc[openvino]'"
+        "test --engine openvino needs onnxruntime, openvino: pip install 'effcc[openvino]'"
     )
-    with pytest.raises(UsageError, match=r"needs onnxscript: pip install 'effcc\[onnx\]'"):
+    with pytest.raises(UsageError, match=r"needs onnxruntime: pip install 'effcc\[onnx\]'"):
         engines.check("bench", ["torch", "onnxruntime"])
     assert engines.installed() == ["torch"]
 

@@ -38,7 +38,6 @@ HEAVY = {
     "safetensors": {"nn"},
     "triton": {"nn"},
     "onnx": {"nn"},
-    "onnxscript": {"nn"},
     "onnxruntime": {"nn"},
     "openvino": {"nn"},
     "huggingface_hub": {"report"},

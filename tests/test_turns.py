@@ -10,7 +10,7 @@ import torch
 from sleeper import Sleep
 from test_engines import network
 
-from effcc.nn import graphs
+from effcc.nn import sessions
 from effcc.train import turns
 from effcc.train.process import LostProcess
 from effcc.train.turns import Inference, Worker
@@ -70,7 +70,7 @@ def test_a_process_that_is_killed_is_told(worker):
 def test_an_inference_opens_what_was_written_for_it(tmp_path, cache):
     model, spec = network()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
-    paths = {"torch": tmp_path / "weights.pt", "onnxruntime": graphs.graph(model, spec)}
+    paths = {"torch": tmp_path / "weights.pt", "onnxruntime": sessions.graph(model, spec)}
     threads = torch.get_num_threads()
     found = [
         Inference(engine, "variant", path, spec.network, 32, threads).open()(3)()

@@ -138,13 +138,6 @@ def _depthwise(
     even = left if left == right == top == bottom else 0
     if not even:  # what the convolution cannot do itself, with a copy
         x = F.pad(x, (left, right, top, bottom))
-    if torch.compiler.is_exporting():
-        # In a graph for any batch the groups of a convolution may not depend on the batch: every
-        # expert's kernel is applied, and the outputs are mixed.
-        kernels = weight.view(-1, channels, kernel, kernel).transpose(0, 1).flatten(0, 1)
-        every = F.conv2d(x, kernels[:, None], stride=stride, padding=even, groups=channels)
-        every = every.view(batch, channels, -1, out_height, out_width)
-        return (every * routing[:, None, :, None, None]).sum(2)
     grouped = x.reshape(1, batch * channels, *x.shape[2:])
     mixed = (routing @ weight).view(batch * channels, 1, kernel, kernel)
     y = F.conv2d(grouped, mixed, stride=stride, padding=even, groups=batch * channels)

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from effcc.nn import depthwise_kernels
+from effcc.nn import triton_kernels
 
-KERNELS: Any = depthwise_kernels  # what Triton makes of a function has no types
+KERNELS: Any = triton_kernels  # what Triton makes of a function has no types
 # A program's share of an image, and its warps: chosen by what Triton's compiler makes of them for
 # an H100, the fewest instructions among those that spill next to no registers, not by timing.
 PIXELS, CHANNELS, WARPS = 32, 64, 2

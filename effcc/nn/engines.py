@@ -35,7 +35,7 @@ class Engine:
         return [name for name in self.packages if find_spec(name) is None]
 
 
-_ONNX = ("onnx", "onnxscript", "onnxruntime")
+_ONNX = ("onnx", "onnxruntime")
 ENGINES: Mapping[str, Engine] = {
     "torch": Engine(),
     "onnxruntime": Engine(_ONNX, "onnx"),
@@ -90,7 +90,7 @@ def build(name: str, model: EfficientNet, spec: Spec, threads: int | None = None
         return inference.optimize(model)
     import torch
 
-    from effcc.nn import graphs
+    from effcc.nn import sessions
 
-    path = graphs.graph(model, spec)
-    return graphs.SESSIONS[name](path, threads or torch.get_num_threads())
+    path = sessions.graph(model, spec)
+    return sessions.SESSIONS[name](path, threads or torch.get_num_threads())

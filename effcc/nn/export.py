@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
-import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 from effcc.catalog import files
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.spec import ELSEWHERE, Spec
-from effcc.nn import weights
+from effcc.nn import graph, weights
 from effcc.nn.efficientnet import EfficientNet, InvertedResidual, unfilled
 from effcc.nn.weights import Checkpoint
 
@@ -46,7 +44,7 @@ def check_installed() -> None:
     Raises:
         UsageError: packages are missing; the message names how to get them.
     """
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise UsageError(
             f"export --format onnx needs {', '.join(missing)}: pip install 'effcc[onnx]'"
@@ -130,14 +128,12 @@ def to_onnx(
         "std": json.dumps(spec.preprocessing.std),
         "routing": json.dumps(list(blocks) if routing else []),
     }
-    with _WithRouting(model, blocks if routing else {}).hooked() as graph:
-        program = _program(graph, torch.zeros(2, channels, size, size))
-        for key, value in described.items():
-            program.model.metadata_props[f"effcc.{key}"] = value
-        with files.whole(path) as temporary:
-            program.save(temporary)
-            onnx.checker.check_model(temporary)
-            return _largest_difference(graph, temporary, channels, size)
+    content = graph.onnx_model(model, channels, size, routing=routing)
+    onnx.helper.set_model_props(content, {f"effcc.{key}": text for key, text in described.items()})
+    with _WithRouting(model, blocks if routing else {}).hooked() as ours, files.whole(path) as new:
+        onnx.save(content, new)
+        onnx.checker.check_model(new)
+        return _largest_difference(ours, new, channels, size)
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
@@ -181,28 +177,8 @@ class _WithRouting(nn.Module):
         return (logits, torch.stack(self._seen, 1)) if self._blocks else (logits,)
 
 
-def _program(graph: _WithRouting, images: Tensor) -> Any:
-    """The network as an ONNX program whose batch is free."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it says at length that torchvision is not there
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch's own use of what it deprecates
-            return torch.onnx.export(
-                graph,
-                (images,),
-                input_names=["images"],
-                output_names=["logits", "routing"][: 2 if graph._blocks else 1],
-                dynamic_shapes={"images": {0: "batch"}},
-                dynamo=True,
-                verbose=False,
-            )
-    finally:
-        log.setLevel(level)
-
-
 @torch.no_grad()
-def _largest_difference(graph: _WithRouting, path: Path, channels: int, size: int) -> float:
+def _largest_difference(network: _WithRouting, path: Path, channels: int, size: int) -> float:
     import onnxruntime
 
     session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -211,7 +187,7 @@ def _largest_difference(graph: _WithRouting, path: Path, channels: int, size: in
     for batch in _BATCHES:
         images = 2 * torch.rand(batch, channels, size, size, generator=random) - 1
         found = session.run(None, {"images": images.numpy()})
-        for ours, theirs in zip(graph(images), found, strict=True):
+        for ours, theirs in zip(network(images), found, strict=True):
             scale = max(1.0, ours.abs().max().item())
             difference = (ours - torch.from_numpy(theirs)).abs().max().item() / scale
             if not difference <= TOLERANCE:  # not a number is no agreement either

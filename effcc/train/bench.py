@@ -21,7 +21,7 @@ from effcc.catalog import timings
 from effcc.catalog.home import Home
 from effcc.catalog.spec import Spec
 from effcc.catalog.timings import PLAIN, VARIANT, Bench, Peak, Timing
-from effcc.nn import graphs, weights
+from effcc.nn import sessions, weights
 from effcc.nn.efficientnet import build
 from effcc.nn.weights import Checkpoint
 from effcc.train import provenance, turns
@@ -144,7 +144,7 @@ def _subjects(
                 path = folder / f"{label}.pt"
                 torch.save(model.state_dict(), path)
             else:
-                path = graphs.graph(model, of)
+                path = sessions.graph(model, of)
             size = of.preprocessing.image_size
             made.append(Inference(engine, label, path, of.network, size, plan.threads))
     return sorted(made, key=lambda subject: plan.engines.index(subject.engine))

@@ -52,7 +52,7 @@ class Subject(Protocol):
 class Inference:
     """A network by an engine; a task is a number of images.
 
-    `path` is a graph from `nn.graphs`, or for torch a file of the network's weights.
+    `path` is a graph from `nn.sessions`, or for torch a file of the network's weights.
     """
 
     engine: str
@@ -90,9 +90,9 @@ class Inference:
         import torch
 
         if self.engine != "torch":
-            from effcc.nn import graphs
+            from effcc.nn import sessions
 
-            return graphs.SESSIONS[self.engine](self.path, self.threads)
+            return sessions.SESSIONS[self.engine](self.path, self.threads)
         from effcc.nn import efficientnet, inference
 
         model = efficientnet.build(self.network)

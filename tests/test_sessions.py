@@ -8,7 +8,7 @@ import torch
 from test_transfer import TINY
 
 import effcc
-from effcc.nn import export, graphs
+from effcc.nn import export, sessions
 
 
 @pytest.fixture
@@ -32,36 +32,36 @@ def network():
 
 def test_a_graph_is_kept_for_the_next_time(made):
     model, spec = network()
-    assert graphs.graph(model, spec) == graphs.graph(model, spec)
+    assert sessions.graph(model, spec) == sessions.graph(model, spec)
     assert len(made) == 1
 
 
 def test_other_weights_sizes_and_networks_have_graphs_of_their_own(made):
     model, spec = network()
-    paths = {graphs.graph(model, spec)}
+    paths = {sessions.graph(model, spec)}
     with torch.no_grad():
         model.classifier.bias[0] += 1e-7
-    paths.add(graphs.graph(model, spec))
+    paths.add(sessions.graph(model, spec))
     look = replace(spec.preprocessing, image_size=64)
-    paths.add(graphs.graph(model, replace(spec, preprocessing=look)))
-    paths.add(graphs.graph(model, replace(spec, network=replace(spec.network, bn_eps=0.01))))
+    paths.add(sessions.graph(model, replace(spec, preprocessing=look)))
+    paths.add(sessions.graph(model, replace(spec, network=replace(spec.network, bn_eps=0.01))))
     assert len(paths) == len(made) == 4
 
 
 def test_the_layout_of_weights_in_memory_makes_no_other_graph(made):
     model, spec = network()
-    graphs.graph(model, spec)
-    graphs.graph(model.to(memory_format=torch.channels_last), spec)
+    sessions.graph(model, spec)
+    sessions.graph(model.to(memory_format=torch.channels_last), spec)
     assert len(made) == 1
 
 
 def test_the_cache_keeps_those_that_were_used_last(made):
     model, spec = network()
-    first = graphs.graph(model, spec)
+    first = sessions.graph(model, spec)
     os.utime(first, (1, 1))
-    for number in range(graphs.KEPT):
+    for number in range(sessions.KEPT):
         with torch.no_grad():
             model.classifier.bias[0] += 1 + number
-        os.utime(graphs.graph(model, spec), (2 + number, 2 + number))
+        os.utime(sessions.graph(model, spec), (2 + number, 2 + number))
     assert not first.exists()
-    assert len(list(first.parent.glob("*.onnx"))) == graphs.KEPT
+    assert len(list(first.parent.glob("*.onnx"))) == sessions.KEPT

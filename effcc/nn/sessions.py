@@ -120,7 +120,7 @@ SESSIONS = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 def _name(model: EfficientNet, spec: Spec) -> str:
     """A digest of all that a graph follows from."""
     digest = hashlib.sha256()
-    versions = [metadata.version(name) for name in ("torch", "onnx", "onnxscript")]
+    versions = [metadata.version(name) for name in ("torch", "onnx")]
     digest.update(repr((spec.network, spec.preprocessing.image_size, versions)).encode())
     for code in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(code.read_bytes())
