@@ -60,6 +60,11 @@ def _of_fit(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--plan", action="store_true", help="say what it would take, train nothing and stop"
     )
+    sub.add_argument(
+        "--compile",
+        action="store_true",
+        help="have torch compile the network: minutes at first, worth them on accelerators",
+    )
 
 
 def _of_a_measurement(sub: argparse.ArgumentParser) -> None:

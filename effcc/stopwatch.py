@@ -17,7 +17,7 @@ def announced(plan: Plan) -> str:
     """What is about to be measured, before it is."""
     batches = ", ".join(f"{batch:,}" for batch in plan.batches)
     return (
-        f"{', '.join(plan.engines)}; {batches} images a call; {many(plan.threads, 'thread')}; "
+        f"{', '.join(plan.engines)}; images a call: {batches}; {many(plan.threads, 'thread')}; "
         f"at least {outlook.span(plan.whole_seconds)} once everything is loaded"
     )
 

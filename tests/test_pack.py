@@ -273,7 +273,7 @@ def test_without_room_it_says_how_to_go_on(photos, tmp_path):
 
 def test_ctrl_c_says_how_to_go_on(photos, tmp_path):
     out = tmp_path / "out"
-    photographs(photos, train=300, val=1)
+    photographs(photos, train=40, val=1)
     words = command(photos, out, "--per-shard", 1)
     running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not list(out.glob("*.tar")):

@@ -32,5 +32,5 @@ def test_latency_has_percentiles_and_stands_only_where_one_image_was_timed(proje
 def test_it_says_before_what_it_will_measure_and_how_long_that_takes():
     said = stopwatch.announced(Plan(["torch", "openvino"], [1, 16], 2, 5.0))
     assert said == (
-        "torch, openvino; 1, 16 images a call; 2 threads; at least 45 s once everything is loaded"
+        "torch, openvino; images a call: 1, 16; 2 threads; at least 45 s once everything is loaded"
     )

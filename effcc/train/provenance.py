@@ -62,7 +62,7 @@ def device(kind: str, count: int) -> dict[str, str | int]:
     return described | {
         "name": _processor(),
         "threads": torch.get_num_threads(),
-        "layers": "torch" if native.missing() else "compiled",
+        "layers": "torch" if native.missing() else "C",
         "cores": os.cpu_count() or 1,
     }
 

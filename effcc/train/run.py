@@ -93,6 +93,7 @@ def fit(
     console: Console,
     command: str,
     checkpoint: Path | None = None,
+    compiled: bool = False,
 ) -> Record | None:
     """Train, then measure the averaged weights on the test split.
 
@@ -103,6 +104,7 @@ def fit(
         console: where progress is shown.
         command: what was typed, for the record.
         checkpoint: a run to continue, if any.
+        compiled: whether torch's compiler makes the network's steps.
 
     Returns:
         The record, not yet saved; None in all but the first of several processes.
@@ -127,6 +129,8 @@ def fit(
     elif spec.recipe.pretrained:
         for line in transfer.begin(module.model, spec, spec.recipe.pretrained):
             console.print(line, highlight=False, markup=False)
+    if compiled:
+        module.model.compile()  # in place: names and checkpoints stay as they are
     arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and _is_over(saved, arguments, home, spec.name):
         run = _Run(spec, source, home, "fit", command, _id(spec, "fit"))
