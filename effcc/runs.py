@@ -32,7 +32,8 @@ def fit(args: argparse.Namespace) -> int:
         exchange.pull(spec)  # before torch is loaded: what is missing is said at once
     from effcc.train import run
 
-    _say_what_is_missing(console)
+    if why := run.slower():
+        console.print(f"training by torch's own layers, which is slower: {why}", markup=False)
     spec, source = run.prepare(spec)
     # All of them before the first step: a split that is missing must not wait for the last.
     train, val, test = (source.split(name) for name in ("train", "val", "test"))
@@ -147,20 +148,6 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
     if typed := spec.overrides():
         words = ", ".join(f"{key}={terminal.setting(value)}" for key, value in typed.items())
         console.print(f"not as registered: {words}", highlight=False, markup=False)
-
-
-def _say_what_is_missing(console: Console) -> None:
-    """That training could be faster here, and how."""
-    import torch
-
-    from effcc.nn import native
-
-    if native.missing() and not torch.cuda.is_available():
-        console.print(
-            f"training by torch's own layers, two thirds as fast: {native.missing()}",
-            highlight=False,
-            markup=False,
-        )
 
 
 def _conclude(record: Any, at: Home, console: Console) -> int:

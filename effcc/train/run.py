@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
@@ -23,7 +24,7 @@ from effcc.catalog.results import NETWORK, Dataset, Metric, Record
 from effcc.catalog.spec import Spec
 from effcc.catalog.words import many
 from effcc.data.loader import Unlabelled
-from effcc.nn import engines, transfer, weights
+from effcc.nn import engines, native, transfer, weights
 from effcc.nn.weights import Checkpoint, History
 from effcc.sources import decode
 from effcc.sources.decode import BadImage, MissingData
@@ -84,6 +85,11 @@ def prepare(spec: Spec) -> tuple[Spec, Source]:
             "data"
         )
     return spec.with_classes(len(source.classes)), source
+
+
+def slower() -> str:
+    """Why a processor of this machine trains slower than it could; empty if it does not."""
+    return "" if torch.cuda.is_available() else native.missing()
 
 
 def fit(

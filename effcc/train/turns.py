@@ -84,7 +84,7 @@ class Inference:
 
     def doing(self, task: int) -> str:
         """How many images."""
-        return f"computing {task:,} images at a time"
+        return f"computing batches of {task:,}"
 
     def _load(self) -> nn.Module:
         import torch
