@@ -19,14 +19,15 @@ import effcc
 from effcc.train import process
 
 process.keep_memory()  # as in a fit, for all of them; before torch is imported
-import interleaved  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+import interleaved
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 timm = interleaved.timm()
-from effcc.nn import engines, sessions  # noqa: E402
-from effcc.nn.efficientnet import build  # noqa: E402
+from effcc.catalog import timings
+from effcc.nn import engines, sessions
+from effcc.nn.efficientnet import build
 
 SIZE = 224
 STEPS = ((16, 224), (64, 64), (64, 32))
@@ -39,14 +40,7 @@ LAST, FIRST = torch.channels_last, torch.contiguous_format
 
 def network(name: str, plain: bool = False) -> tuple[nn.Module, object]:
     """A variant, or its plain network, with the statistics of some random images; and its spec."""
-    spec = effcc.load(name)
-    if plain:
-        keys = ("repeats", "kernel", "stride", "expand", "out")
-        stages = [
-            {key: getattr(stage, key) for key in keys} | {"conditional": False}
-            for stage in spec.network.stages
-        ]
-        spec = effcc.load(name, settings={"network.stages": stages})
+    spec = timings.plain(effcc.load(name)) if plain else effcc.load(name)
     torch.manual_seed(0)
     model = build(spec.network)
     for module in model.modules():

@@ -70,7 +70,10 @@ def test_a_process_that_is_killed_is_told(worker):
 def test_an_inference_opens_what_was_written_for_it(tmp_path, cache):
     model, spec = network()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
-    paths = {"torch": tmp_path / "weights.pt", "onnxruntime": sessions.graph(model, spec)}
+    paths = {
+        "torch": tmp_path / "weights.pt",
+        "onnxruntime": sessions.graph(model, spec, "onnxruntime"),
+    }
     threads = torch.get_num_threads()
     found = [
         Inference(engine, "variant", path, spec.network, 32, threads).open()(3)()

@@ -92,5 +92,5 @@ def build(name: str, model: EfficientNet, spec: Spec, threads: int | None = None
 
     from effcc.nn import sessions
 
-    path = sessions.graph(model, spec)
+    path = sessions.graph(model, spec, name)
     return sessions.SESSIONS[name](path, threads or torch.get_num_threads())

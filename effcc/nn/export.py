@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from effcc.catalog import files
 from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.spec import ELSEWHERE, Spec
-from effcc.nn import graph, weights
+from effcc.nn import operators, weights
 from effcc.nn.efficientnet import EfficientNet, InvertedResidual, unfilled
 from effcc.nn.weights import Checkpoint
 
@@ -98,13 +98,20 @@ def to_timm(model: EfficientNet, name: str, folder: Path) -> Path:
 
 
 def to_onnx(
-    model: EfficientNet, spec: Spec, classes: Sequence[str], path: Path, *, routing: bool = False
+    model: EfficientNet,
+    spec: Spec,
+    classes: Sequence[str],
+    path: Path,
+    *,
+    routing: bool = False,
+    engine: str = "any",
 ) -> float:
     """Write an ONNX graph and keep it if onnxruntime computes with it what torch does.
 
     Input `images`: float32 (batch, in_channels, size, size), normalised, any batch. Output
     `logits`: (batch, classes). With `routing` a second, `routing`: (batch, conditional blocks,
-    experts), in the order of the blocks, whose names stand in the file's metadata.
+    experts), in the order of the blocks, whose names stand in the file's metadata. Any engine reads
+    it; for `engine`, of `operators.MIX_OUTPUTS`, it is arranged.
 
     Returns:
         The largest difference found over batches of 1, 2 and 5 random images, see `TOLERANCE`.
@@ -128,7 +135,7 @@ def to_onnx(
         "std": json.dumps(spec.preprocessing.std),
         "routing": json.dumps(list(blocks) if routing else []),
     }
-    content = graph.onnx_model(model, channels, size, routing=routing)
+    content = operators.onnx_model(model, channels, size, routing=routing, engine=engine)
     onnx.helper.set_model_props(content, {f"effcc.{key}": text for key, text in described.items()})
     with _WithRouting(model, blocks if routing else {}).hooked() as ours, files.whole(path) as new:
         onnx.save(content, new)

@@ -28,22 +28,23 @@ from effcc.nn.efficientnet import EfficientNet
 KEPT = 8
 
 
-def graph(model: EfficientNet, spec: Spec) -> Path:
+def graph(model: EfficientNet, spec: Spec, engine: str) -> Path:
     """The ONNX file of a network, made unless it is in the cache.
 
     Args:
         model: a network of `spec`, with its weights, in float32 on a CPU; it is left in evaluation
             mode.
         spec: says the size of images.
+        engine: whom it is arranged for, see `export.to_onnx`.
 
     Raises:
         BadExport, UsageError: see `export.to_onnx`.
     """
-    path = home.cache() / "graphs" / f"{_name(model, spec)}.onnx"
+    path = home.cache() / "graphs" / f"{_name(model, spec, engine)}.onnx"
     if path.is_file():
         os.utime(path)
         return path
-    export.to_onnx(model, spec, (), path)
+    export.to_onnx(model, spec, (), path, engine=engine)
     newest = sorted(path.parent.glob("*.onnx"), key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest[KEPT:]:
         old.unlink(missing_ok=True)
@@ -117,11 +118,12 @@ class _SignalStack(ctypes.Structure):
 SESSIONS = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
 
-def _name(model: EfficientNet, spec: Spec) -> str:
+def _name(model: EfficientNet, spec: Spec, engine: str) -> str:
     """A digest of all that a graph follows from."""
     digest = hashlib.sha256()
     versions = [metadata.version(name) for name in ("torch", "onnx")]
-    digest.update(repr((spec.network, spec.preprocessing.image_size, versions)).encode())
+    of = (spec.network, spec.preprocessing.image_size, engine, versions)
+    digest.update(repr(of).encode())
     for code in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(code.read_bytes())
     for name, tensor in model.state_dict().items():

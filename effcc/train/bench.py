@@ -144,7 +144,7 @@ def _subjects(
                 path = folder / f"{label}.pt"
                 torch.save(model.state_dict(), path)
             else:
-                path = sessions.graph(model, of)
+                path = sessions.graph(model, of, engine)
             size = of.preprocessing.image_size
             made.append(Inference(engine, label, path, of.network, size, plan.threads))
     return sorted(made, key=lambda subject: plan.engines.index(subject.engine))

@@ -1,4 +1,4 @@
-"""The network as one graph of standard operators, for other engines (ONNX).
+"""The network as one graph of ONNX's operators, for other engines.
 
 The graph computes what the network does in evaluation, for any batch, arranged as engines run it
 fast. Batch norms are folded into the kernels before them, in a conditional layer into every
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 # The first with axes as inputs, and an age at which every engine reads it.
 _OPSET, _IR = 18, 8
 # Experts times output pixels up to which a sample is convolved with every expert's kernel and the
-# outputs are mixed. That is more arithmetic with kernels that the engine could prepare beforehand:
-# four experts on 7x7 pixels save onnxruntime a third of a block's time and cost OpenVINO, which
-# prepares mixed kernels nearly as well, a twelfth. Speed alone depends on it.
-MIX_OUTPUTS = 256
+# outputs are mixed: more arithmetic, with kernels that an engine can prepare beforehand. For
+# onnxruntime, which prepares no others, that is faster up to 14x14 pixels; for OpenVINO never.
+# "any" is for files of which nobody knows who will read them. Speed alone depends on it.
+MIX_OUTPUTS = {"onnxruntime": 1600, "openvino": 0, "any": 400}
 
 
 def onnx_model(
-    model: EfficientNet, channels: int, size: int, *, routing: bool = False
+    model: EfficientNet, channels: int, size: int, *, routing: bool = False, engine: str = "any"
 ) -> onnx.ModelProto:
     """The network as an ONNX model, weights included.
 
@@ -52,6 +52,7 @@ def onnx_model(
         channels: of the images.
         size: side of the images in pixels, which the padding depends on.
         routing: whether there is a second output.
+        engine: whom to arrange it for, of `MIX_OUTPUTS`; others read it as well.
 
     Returns:
         Input `images`: (batch, channels, size, size). Outputs `logits`: (batch, classes), and
@@ -59,7 +60,7 @@ def onnx_model(
     """
     from onnx import TensorProto, helper
 
-    g = _Graph()
+    g = _Graph(mix_outputs=MIX_OUTPUTS[engine])
     x, routes = _features(g, model, _Map("images", channels, size))
     logits = g.linear(x, model.classifier)
     outputs = {"logits": (logits, [model.classifier.out_features])}
@@ -103,11 +104,14 @@ class _Map:
 class _Graph:
     """Nodes and constants in the making. Calling it adds a node and returns its output's name.
 
-    Names begin with `scope`, and are read in other engines' profiles.
+    Names begin with `scope`, and are read in other engines' profiles. `mix_outputs` is one of
+    `MIX_OUTPUTS`.
     """
 
-    def __init__(self, scope: str = "", numbers: Iterator[int] | None = None) -> None:
-        self.scope = scope
+    def __init__(
+        self, scope: str = "", numbers: Iterator[int] | None = None, mix_outputs: int = 0
+    ) -> None:
+        self.scope, self.mix_outputs = scope, mix_outputs
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         # A body and the graph around it share their numbers: no name may hide another.
@@ -252,7 +256,7 @@ def _depthwise(g: _Graph, x: _Map, routing: str, layer: nn.Module, norm: nn.Batc
     body = g.body()
     pixels, own = body.name("pixels"), body.name("own")
     image = body.as_images(_Map(pixels, channels, x.size, pixels=True)).name
-    if len(weight) * size**2 > MIX_OUTPUTS:
+    if len(weight) * size**2 > g.mix_outputs:
         mixed, theirs = g("Reshape", g("MatMul", routing, weight.flatten(1)), [-1, *shape]), shape
         y = body("Conv", image, own, bias, group=channels, **window)
     else:
