@@ -27,11 +27,20 @@ def arguments(description: str, rounds: int, **flags: str) -> argparse.Namespace
     return parser.parse_args()
 
 
-def rounds(contestants: Mapping[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
-    """Seconds of each contestant in each round, after one round to warm up."""
+def rounds(
+    contestants: Mapping[str, Callable[[], object]], count: int, pause: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds of each contestant in each round, after one round to warm up.
+
+    A pause before each, in seconds, and a call that does not count let the threads of the one
+    before stop spinning, and those of the next begin.
+    """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(count + 1):
         for name, run in contestants.items():
+            if pause:
+                time.sleep(pause)
+                run()
             start = time.perf_counter()
             run()
             if number:

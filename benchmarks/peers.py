@@ -30,6 +30,8 @@ from effcc.nn import engines, sessions
 from effcc.nn.efficientnet import build
 
 SIZE = 224
+# Engines' threads spin on for a while after a call, which is the next one's time.
+PAUSE = 0.1
 STEPS = ((16, 224), (64, 64), (64, 32))
 # Of the largest logit: what float32 leaves of the same sums in other orders.
 TOLERANCE = 1e-4
@@ -121,7 +123,7 @@ def predicting(name: str, batch: int, args: object, folder: Path) -> list[str]:
             if not label.startswith("plain"):
                 assert difference <= TOLERANCE, f"{label}: {difference:.2g} from timm"
         calls = {label: partial(call, laid[layout]) for label, (call, layout) in who.items()}
-        times = interleaved.rounds(calls, args.rounds)
+        times = interleaved.rounds(calls, args.rounds, PAUSE)
     peers = ("timm eager, channels last", "timm eager, channels first")
     return table(f"{name}, predicting, {SIZE} px, batch {batch}", batch, times, peers)
 
