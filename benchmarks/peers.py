@@ -30,13 +30,14 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
+import torch._inductor.config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -51,7 +52,7 @@ WORKS = (("cc_b0_4e", 16), ("cc_b0_4e", 1), ("cc_b0_8e", 16))
 TRAINED = "cc_b0_4e"
 STEPS = ((16, 224), (64, 64), (64, 32))  # batch and size of image
 TOLERANCE = 1e-4  # of the largest logit
-PACKAGES = ("torch", "timm", "openvino", "onnxruntime", "onnx", "effcc")
+PACKAGES = ("torch", "timm", "openvino", "onnxruntime", "onnx")
 
 # One run of a contestant: logits for inference, the loss for a training step.
 Run = Callable[[], Any]
@@ -66,22 +67,29 @@ def main() -> None:
     parser.add_argument("--training", action="store_true", help="training steps alone")
     parser.add_argument("--inference", action="store_true", help="inference alone")
     parser.add_argument("--autotune", action="store_true", help="a third way to compile timm, slow")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the tables there too")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # those of exporters and compilers
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
-    wanted, lines = re.compile(args.rows), header(args.rounds)
-    works = chosen(args.variants, args.batch)
-    for variant, batch in works if not args.training else ():
-        torch._dynamo.reset()
-        lines += inferences(variant, batch, wanted, args)
-    for batch, size in STEPS if not args.inference else ():
-        lines += training(batch, size, wanted, args.rounds)
-    print("\n".join(lines))
+    lines: list[str] = []
+    for part in parts(args):
+        print("\n".join(part), flush=True)
+        lines += part
     if args.out:
         args.out.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def parts(args: argparse.Namespace) -> Iterator[list[str]]:
+    """What is printed, as it is found."""
+    wanted = re.compile(args.rows)
+    yield header(args.rounds)
+    for variant, batch in chosen(args.variants, args.batch) if not args.training else ():
+        torch._dynamo.reset()
+        yield inferences(variant, batch, wanted, args)
+    for batch, size in STEPS if not args.inference else ():
+        yield training(batch, size, wanted, args.rounds)
 
 
 def chosen(variants: list[str] | None, batches: list[int] | None) -> list[tuple[str, int]]:
@@ -102,7 +110,7 @@ def header(rounds: int) -> list[str]:
         f"python {shlex.join(sys.argv)}",
         f"{machine['name']}, {machine['cores']} cores, {torch.get_num_threads()} threads, "
         f"load {os.getloadavg()[0]:.1f} when it began; {machine['system']}",
-        f"python {sys.version.split()[0]}, {versions}",
+        f"python {sys.version.split()[0]}, {versions}, effcc {effcc.__version__}",
         f"{datetime.date.today()}; float32; {kept}; {rounds} rounds",
     ]
 
@@ -112,9 +120,9 @@ def import_timm() -> Any:
     try:
         import timm
     except RuntimeError:  # operators that it describes do not exist: now they do, without content
-        operators = torch.library.Library("torchvision", "DEF")
+        library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
-            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import timm
     return timm
 
@@ -211,11 +219,13 @@ def optimised(model: Any, images: Tensor) -> Run:
 
 
 def compiled(model: nn.Module, images: Tensor, **options: Any) -> Run:
-    # By options and not by patched settings: they are what keeps one compilation from being taken
-    # for the other.
     laid = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    fast = torch.compile(laid, dynamic=False, options=options or None)
     x = images.contiguous(memory_format=torch.channels_last)
+    # As options they keep one compilation from being taken for another's; but freezing is heeded
+    # only as a setting.
+    fast = torch.compile(laid, dynamic=False, options=options or None)
+    with torch._inductor.config.patch(options):
+        fast(x)
     return lambda: fast(x)
 
 
@@ -264,10 +274,11 @@ def training(batch: int, size: int, wanted: re.Pattern[str], rounds: int) -> lis
         "plain, channels_last": lambda: step(plain, images, labels, torch.channels_last),
     }
     ways = {name: prepare for name, prepare in ways.items() if wanted.search(name)}
-    losses = {
-        name: F.cross_entropy(model(images), labels).detach()
-        for name, model in (("timm", peer), ("effcc", peer), ("plain", plain))
-    }
+    with torch.no_grad():
+        losses = {
+            name: F.cross_entropy(model(images), labels)
+            for name, model in (("timm", peer), ("effcc", peer), ("plain", plain))
+        }
     runs = prepared(ways, lambda name: losses[name.partition(",")[0]])
     times = interleaved(runs, rounds, runs_a_turn=1)
     title = f"a training step of {TRAINED}, batch {batch}, {size} px"
