@@ -109,6 +109,15 @@ def test_the_network_it_was_made_of_stays_and_later_changes_do_not_reach_it():
 
 
 @compiled
+@pytest.mark.parametrize("where", ["blocks.1.0.se.conv_expand.bias", "blocks.4.0.routing_fn.bias"])
+def test_not_a_number_in_the_weights_shows_in_the_logits(where):
+    model = trained("cc_pico_4e")
+    with torch.no_grad():
+        model.get_parameter(where).fill_(torch.nan)
+    assert optimize(model)(torch.randn(1, 3, 32, 32)).isnan().all()
+
+
+@compiled
 def test_the_number_of_threads_changes_no_prediction():
     images = torch.randn(3, 3, 64, 64)
     folded = optimize(trained("cc_pico_4e", images))

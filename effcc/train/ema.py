@@ -117,8 +117,10 @@ def fold(found: Pairs, decay: float, step: int) -> None:
 def pairs(average: nn.Module, model: nn.Module) -> Pairs:
     """The tensors of two models of one shape, floats apart from counters."""
     both = list(zip(tensors(average), tensors(model), strict=True))
-    dense = [pair for pair in both if native.together(*pair)]
-    floats = [pair for pair in both if pair[0].is_floating_point() and not native.together(*pair)]
+    dense, rest = [], []
+    for pair in both:
+        (dense if native.together(*pair) else rest).append(pair)
+    floats = [pair for pair in rest if pair[0].is_floating_point()]
     counts = [pair for pair in both if not pair[0].is_floating_point()]
     return (
         [old for old, _ in floats],

@@ -55,13 +55,14 @@ INLINE vec root(vec x) {
 #endif
 }
 
+/* Of two numbers one of which is none, the instructions take the second: so it must be x. */
 INLINE vec within(vec x, float limit) {
 #if defined(__AVX512F__)
-    x = (vec)_mm512_min_ps((__m512)x, _mm512_set1_ps(limit));
-    return (vec)_mm512_max_ps((__m512)x, _mm512_set1_ps(-limit));
+    x = (vec)_mm512_min_ps(_mm512_set1_ps(limit), (__m512)x);
+    return (vec)_mm512_max_ps(_mm512_set1_ps(-limit), (__m512)x);
 #elif defined(__AVX__)
-    x = (vec)_mm256_min_ps((__m256)x, _mm256_set1_ps(limit));
-    return (vec)_mm256_max_ps((__m256)x, _mm256_set1_ps(-limit));
+    x = (vec)_mm256_min_ps(_mm256_set1_ps(limit), (__m256)x);
+    return (vec)_mm256_max_ps(_mm256_set1_ps(-limit), (__m256)x);
 #else
     for (int i = 0; i < LANES; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
     return x;
