@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from effcc.catalog import modelindex
+from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
 from effcc.catalog.document import BadFile, model_index_comment, parse, read
-from effcc.catalog.modelindex import Claim, Collection, Fact, Paper, Result
 
 PUBLISHED = {
     # name: FLOPs, Parameters, File Size, Crop Pct, Image Size, top-1, top-5
@@ -88,16 +88,18 @@ def test_no_published_fact_has_changed(published, name):
         "Top 1 Accuracy": top1,
         "Top 5 Accuracy": top5,
     }
-    assert claim.weights == weights
+    assert claim.weights == (weights,)
     assert claim.code.startswith("https://github.com/rwightman/pytorch-image-models/blob/9a25fdf3")
 
 
 def test_the_published_collection_names_its_paper(published):
     for claim in published.values():
         assert claim.collection.name == "TF EfficientNet CondConv"
-        assert claim.collection.paper == Paper(
-            "CondConv: Conditionally Parameterized Convolutions for Efficient Inference",
-            "https://paperswithcode.com/paper/soft-conditional-computation",
+        assert claim.collection.papers == (
+            Paper(
+                "CondConv: Conditionally Parameterized Convolutions for Efficient Inference",
+                "https://paperswithcode.com/paper/soft-conditional-computation",
+            ),
         )
 
 
@@ -192,9 +194,7 @@ def test_an_entry_in_a_collection_has_the_collections_facts_at_hand():
         "Collections:\n- Name: c\n  Paper: {Title: t}\n  Metadata: {LR: 0.10}\n"
         "Models:\n- Name: a\n  In Collection: c\n"
     )
-    assert claim.collection == Collection(
-        "c", Paper("t", None), {"LR": Fact(0.1, "0.10")}, None, None
-    )
+    assert claim.collection == Collection("c", (Paper("t", None),), {"LR": Fact(0.1, "0.10")})
 
 
 @pytest.mark.parametrize("code", ["```BibTeX", "```bibtex", "```` BibTeX"])
@@ -372,8 +372,10 @@ facts = st.one_of(
 # A key that is almost a known one would be taken for it.
 metadata = st.dictionaries(nasty.map("§§§§ {}".format), facts, max_size=3)
 links = st.none() | st.just("https://example.org/a--b")
-papers = st.none() | st.builds(Paper, nasty, links)
-collections = st.none() | st.builds(Collection, nasty, papers, metadata, links, st.none() | nasty)
+papers = st.just(()) | st.builds(Paper, nasty, links).map(lambda paper: (paper,))
+collections = st.none() | st.builds(
+    Collection, name=nasty, papers=papers, metadata=metadata, code=links, readme=st.none() | nasty
+)
 results = st.builds(
     Result, nasty, nasty, st.dictionaries(nasty, facts.filter(lambda fact: fact.text), max_size=2)
 )
@@ -381,10 +383,12 @@ any_claim = st.builds(
     Claim,
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._ +-]{0,9}", fullmatch=True),
     collection=collections,
-    paper=papers,
+    papers=papers,
     metadata=metadata,
     code=links,
-    weights=links,
+    weights=st.just(()) | st.just(("https://example.org/a--b",)),
+    code_version=st.none(),
+    extra=st.just({}),
     readme=st.none() | nasty,
     results=st.lists(results, max_size=2).map(tuple),
     place=st.just(None),

@@ -38,8 +38,8 @@ def test_a_new_variant_claims_nothing_that_its_base_earned(project):
     scaffold.new("cc_new", "cc_b0_4e", project)
     claim = {e.spec.name: e.claim for e in registry.entries(project)}["cc_new"]
     assert not {"FLOPs", "Parameters", "File Size", "ID"} & set(claim.metadata)
-    assert (claim.weights, claim.code, claim.results) == (None, None, ())
-    assert claim.paper.title.startswith("CondConv")
+    assert (claim.weights, claim.code, claim.results) == ((), None, ())
+    assert claim.papers[0].title.startswith("CondConv")
 
 
 def test_facts_that_are_taken_over_keep_their_written_form(project):

@@ -8,109 +8,18 @@ https://github.com/paperswithcode/model-index.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from effcc.catalog import schema
+from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
 from effcc.catalog.document import Document, KeyPath, read, unquoted
-from effcc.catalog.errors import BadFile, Place, Problem
+from effcc.catalog.errors import BadFile, Problem
 
-_NUMBER = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([%kKMGT]?)\s*")
-_SCALE = {"": 1, "%": Decimal("0.01"), "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BIBTEX = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One published value: its data, the text it was written as, and where.
-
-    `'0.875'` has a string as data and `0.875` a float; both read as the number 0.875. A list is a
-    tuple, its figures facts themselves.
-    """
-
-    data: Any
-    text: str
-    place: Place = field(default=Place(""), compare=False)
-
-    @property
-    def number(self) -> float | None:
-        """The value in plain units: percent as a fraction, `13.3M` as 13300000; None for words."""
-        match = _NUMBER.fullmatch(self.text)
-        return float(Decimal(match[1]) * _SCALE[match[2]]) if match else None
-
-    def agrees_with(self, exact: float) -> bool:
-        """Whether `exact`, rounded as this figure was, gives this figure.
-
-        Trailing zeros of a whole number are taken as rounding: 13310000 agrees with 13314116.
-        """
-        match = _NUMBER.fullmatch(self.text)
-        if not match:
-            return False
-        digits = Decimal(match[1])
-        exponent = (
-            digits.as_tuple().exponent
-            if "." in match[1]
-            else digits.normalize().as_tuple().exponent
-        )
-        half = Decimal(10) ** int(exponent) * _SCALE[match[2]] / 2
-        return abs(digits * _SCALE[match[2]] - Decimal(exact)) <= half
-
-
-@dataclass(frozen=True, slots=True)
-class Paper:
-    """A title and a link, either of which may be missing."""
-
-    title: str | None
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Somebody's measurement: metrics by name."""
-
-    task: str
-    dataset: str
-    metrics: Mapping[str, Fact]
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """Models published together."""
-
-    name: str
-    paper: Paper | None
-    metadata: Mapping[str, Fact]
-    code: str | None
-    readme: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Everything one entry of a model-index says of one model.
-
-    `bibtex` holds the BibTeX entries printed on the entry's page, in order.
-    """
-
-    name: str
-    collection: Collection | None
-    paper: Paper | None
-    metadata: Mapping[str, Fact]
-    code: str | None
-    weights: str | None
-    readme: str | None
-    results: tuple[Result, ...]
-    place: Place = field(compare=False)
-    bibtex: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def cited(self) -> Paper | None:
-        """The paper of the model, or of its collection."""
-        return self.paper or (self.collection.paper if self.collection else None)
 
 
 def load(folder: Path, root: Path) -> dict[str, Claim]:
@@ -174,7 +83,7 @@ def parse(document: Document) -> list[Claim]:
             )
         collections[item["Name"]] = Collection(
             name=item["Name"],
-            paper=_paper(item.get("Paper")),
+            papers=_papers(item.get("Paper")),
             metadata=_facts(document, ("Collections", number, "Metadata"), item.get("Metadata")),
             code=item.get("Code"),
             readme=item.get("README"),
@@ -199,10 +108,10 @@ def parse(document: Document) -> list[Claim]:
         claims[item["Name"]] = Claim(
             name=item["Name"],
             collection=collections.get(named) if named else None,
-            paper=_paper(item.get("Paper")),
+            papers=_papers(item.get("Paper")),
             metadata=_facts(document, (*path, "Metadata"), item.get("Metadata")),
             code=item.get("Code"),
-            weights=item.get("Weights"),
+            weights=(item["Weights"],) if item.get("Weights") else (),
             readme=item.get("README"),
             results=tuple(
                 _result(document, (*path, "Results", i), r)
@@ -234,7 +143,7 @@ def dump(claims: Iterable[Claim]) -> str:
 def _collection_data(collection: Collection) -> dict[str, Any]:
     return {
         "Name": collection.name,
-        "Paper": _paper_data(collection.paper),
+        "Paper": _paper_data(collection.papers),
         "README": collection.readme,
         "Metadata": dict(collection.metadata) or None,
         "Code": collection.code,
@@ -248,21 +157,21 @@ def _claim_data(claim: Claim) -> dict[str, Any]:
     return {
         "Name": claim.name,
         "In Collection": claim.collection.name if claim.collection else None,
-        "Paper": _paper_data(claim.paper),
+        "Paper": _paper_data(claim.papers),
         "README": claim.readme,
         "Metadata": dict(claim.metadata) or None,
         "Code": claim.code,
-        "Weights": claim.weights,
+        "Weights": claim.weights[0] if claim.weights else None,
         "Results": results or None,
     }
 
 
-def _paper(data: dict[str, Any] | None) -> Paper | None:
-    return Paper(data.get("Title"), data.get("URL")) if data else None
+def _papers(data: dict[str, Any] | None) -> tuple[Paper, ...]:
+    return (Paper(data.get("Title"), data.get("URL")),) if data else ()
 
 
-def _paper_data(paper: Paper | None) -> dict[str, Any] | None:
-    return _without_none({"Title": paper.title, "URL": paper.url}) if paper else None
+def _paper_data(papers: tuple[Paper, ...]) -> dict[str, Any] | None:
+    return _without_none({"Title": papers[0].title, "URL": papers[0].url}) if papers else None
 
 
 def _without_none(data: dict[str, Any]) -> dict[str, Any]:

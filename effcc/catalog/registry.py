@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from effcc.catalog import modelindex, resolve, schema
+from effcc.catalog.claim import Claim
 from effcc.catalog.document import Document, Mark, read
 from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
 from effcc.catalog.home import Home
-from effcc.catalog.modelindex import Claim
 from effcc.catalog.resolve import Layer
 from effcc.catalog.spec import SECTIONS, Spec, rule, settings_in_order
 
@@ -225,7 +225,7 @@ def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> 
     data: dict[str, Any] = {}
     marks: dict[tuple[str | int, ...], Mark] = {}
     for key, target in CLAIMED.items():
-        if fact := claim.metadata.get(key):
+        if fact := claim.facts.get(key):
             section, name = target.split(".")
             number = fact.number
             if number is not None and not math.isfinite(number):
@@ -236,7 +236,7 @@ def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> 
             data.setdefault(section, {})[name] = value
             marks[section, name] = Mark(fact.place, fact.place, fact.text)
     if claim.weights:
-        data["weights"] = {"url": claim.weights}
+        data["weights"] = {"url": claim.weights[0]}
         marks["weights", "url"] = Mark(claim.place, claim.place)
     document = Document(claim.place.file, data, marks)
     _validate(document)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from effcc.catalog import files, modelindex, registry, verify
+from effcc.catalog.claim import Claim
 from effcc.catalog.document import Document, read
 from effcc.catalog.errors import UsageError
 from effcc.catalog.home import Home
-from effcc.catalog.modelindex import Claim
 
 # Facts of an entry that its numbers or files prove: a new variant has none of them yet.
 _EARNED = ("FLOPs", "Parameters", "File Size", "ID", "Training Data")
@@ -99,10 +99,10 @@ def _page_text(name: str, base: str, claim: Claim) -> str:
         claim,
         name=name,
         collection=None,
-        paper=claim.cited,
-        metadata={key: fact for key, fact in claim.metadata.items() if key not in _EARNED},
+        papers=(claim.cited,) if claim.cited else (),
+        metadata={key: fact for key, fact in claim.facts.items() if key not in _EARNED},
         code=None,
-        weights=None,
+        weights=(),
         readme=None,
         results=(),
     )

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from effcc.catalog.claim import Claim, Fact
 from effcc.catalog.cost import count, hook_counter_flops
 from effcc.catalog.errors import Place, Problem
-from effcc.catalog.modelindex import Claim, Fact
 from effcc.catalog.registry import Entry
 from effcc.catalog.spec import Spec
 from effcc.catalog.words import many
@@ -85,7 +85,7 @@ def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, st
     def row(
         key: str, computed: str, agrees: bool, note: str = ""
     ) -> tuple[str, str, str, bool, str, Place]:
-        fact = claim.metadata[key]
+        fact = claim.facts[key]
         return key, fact.text, computed, agrees, note, fact.place
 
     if fact := _number(claim, "Parameters"):
@@ -104,7 +104,7 @@ def _figures(claim: Claim, spec: Spec) -> Iterator[tuple[str, str, str, bool, st
         at = int(stated.number or 0) if stated else batch
         scaled = lr * at / batch
         yield row("LR", f"{scaled:.6g} at {many(at, 'image')} a step", fact.agrees_with(scaled))
-    if fact := claim.metadata.get("Training Techniques"):
+    if fact := claim.facts.get("Training Techniques"):
         used = techniques(spec)
         claimed = ", ".join(fact.data)
         agrees = set(fact.data) <= set(used)
@@ -159,5 +159,5 @@ def _documented(spec: Spec, setting: str) -> Any:
 
 
 def _number(claim: Claim, key: str) -> Fact | None:
-    fact = claim.metadata.get(key)
+    fact = claim.facts.get(key)
     return fact if fact and fact.number is not None else None

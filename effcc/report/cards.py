@@ -12,9 +12,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from effcc.catalog import files, modelindex, registry, results, timings, verify
+from effcc.catalog.claim import Claim, Fact, Result
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.home import Home
-from effcc.catalog.modelindex import Claim, Fact, Result
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from effcc.catalog import files
+from effcc.catalog.claim import Claim
 from effcc.catalog.errors import UsageError, UserError
-from effcc.catalog.modelindex import Claim
 from effcc.catalog.results import Record
 from effcc.catalog.spec import Spec, layout, scale_width
 from effcc.report import cards, markdown

@@ -1,0 +1,131 @@
+"""What somebody published about a model, as frozen data.
+
+A claim is somebody's word. Its figures keep their written form and precision and the line they
+stand on; nothing here decides whether they are true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from effcc.catalog.errors import Place
+
+_NUMBER = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([%kKMGT]?)\s*")
+_SCALE = {"": 1, "%": Decimal("0.01"), "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_NO_FACTS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One published value: its data, the text it was written as, and where.
+
+    `'0.875'` has a string as data and `0.875` a float; both read as the number 0.875. A list is a
+    tuple, its figures facts themselves.
+    """
+
+    data: Any
+    text: str
+    place: Place = field(default=Place(""), compare=False)
+
+    @property
+    def number(self) -> float | None:
+        """The value in plain units: percent as a fraction, `13.3M` as 13300000; None for words."""
+        match = _NUMBER.fullmatch(self.text)
+        return float(Decimal(match[1]) * _SCALE[match[2]]) if match else None
+
+    def agrees_with(self, exact: float) -> bool:
+        """Whether `exact`, rounded as this figure was, gives this figure.
+
+        Trailing zeros of a whole number are taken as rounding: 13310000 agrees with 13314116.
+        """
+        match = _NUMBER.fullmatch(self.text)
+        if not match:
+            return False
+        digits = Decimal(match[1])
+        exponent = (
+            digits.as_tuple().exponent
+            if "." in match[1]
+            else digits.normalize().as_tuple().exponent
+        )
+        half = Decimal(10) ** int(exponent) * _SCALE[match[2]] / 2
+        return abs(digits * _SCALE[match[2]] - Decimal(exact)) <= half
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A title and a link, either of which may be missing."""
+
+    title: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Somebody's measurement: metrics by name. Task or data set is empty if nobody says."""
+
+    task: str
+    dataset: str
+    metrics: Mapping[str, Fact]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Models published together. What it says holds for each of them that says nothing else."""
+
+    name: str
+    papers: tuple[Paper, ...] = ()
+    metadata: Mapping[str, Fact] = field(default_factory=dict)
+    code: str | None = None
+    code_version: str | None = None
+    weights: tuple[str, ...] = ()
+    readme: str | None = None
+    results: tuple[Result, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    place: Place = field(default=Place(""), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Everything one entry of a model-index says of one model.
+
+    The fields hold what the entry itself says; `facts` and `cited` add what it inherits. `extra`
+    holds the keys that the format does not know, as they stand. `bibtex` holds the BibTeX entries
+    printed on the entry's page, in order.
+    """
+
+    name: str
+    collection: Collection | None = None
+    papers: tuple[Paper, ...] = ()
+    metadata: Mapping[str, Fact] = field(default_factory=dict)
+    code: str | None = None
+    code_version: str | None = None
+    weights: tuple[str, ...] = ()
+    readme: str | None = None
+    results: tuple[Result, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    place: Place = field(default=Place(""), compare=False)
+    bibtex: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """The metadata that holds for the model: its collection's, and its own over them."""
+        return {**self.collection.metadata, **self.metadata} if self.collection else self.metadata
+
+    @property
+    def cited(self) -> Paper | None:
+        """The first paper of the model, or else of its collection."""
+        papers = self.papers or (self.collection.papers if self.collection else ())
+        return papers[0] if papers else None
+
+    def origin(self, key: str) -> str:
+        """Who says the metadata `key`: own, inherited from a collection, or own overriding one."""
+        theirs = self.collection.metadata if self.collection else _NO_FACTS
+        name = self.collection.name if self.collection else ""
+        if key in self.metadata:
+            return f"own, overriding {name}" if key in theirs else "own"
+        return f"inherited from {name}" if key in theirs else ""
