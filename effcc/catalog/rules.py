@@ -41,7 +41,6 @@ RULES = {
     "MI033": Rule("an import that leads to no file"),
     "MI034": Rule("imports in a circle"),
     "MI035": Rule("an import that leaves the root"),
-    "MI036": Rule("an imported file that holds something else"),
     "MI037": Rule("a page or picture that is not there", "warning"),
     "MI040": Rule("a key without a value", "warning"),
     "MI041": Rule("a number that many readers take for text", "warning"),
