@@ -14,6 +14,9 @@ from effcc.catalog.errors import BadFile, Problem, UsageError
 from effcc.catalog.words import many
 from effcc.request import DEFAULT_SOURCE
 
+# What `show` prints beside what disagrees.
+_SHOWN = ("Parameters", "FLOPs", "File Size")
+
 
 def list_(args: argparse.Namespace) -> int:
     """List the variants."""
@@ -89,9 +92,12 @@ def show(args: argparse.Namespace) -> int:
     rows = [
         (row.key, row.verdict, row.claimed, row.computed)
         for row in verify.compare(claims[spec.entry], spec)
+        if row.key in _SHOWN or row.agrees is False
     ]
-    print(terminal.table(("figure", "verdict", "claimed", "computed"), rows))
-    print(f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from")
+    if rows:
+        print(terminal.table(("figure", "verdict", "claimed", "computed"), rows), end="\n\n")
+    print(f"effcc show {spec.name} --resolved   prints every setting and where it comes from")
+    print(f"effcc verify {spec.name}            holds everything that is claimed against the code")
     return 0
 
 
@@ -106,11 +112,12 @@ def check(args: argparse.Namespace) -> int:
     registry.entries(at, source=DEFAULT_SOURCE)  # the profile's problems show only with its source
     names = [entry.spec.name for entry in entries]
     records = [r for name in names for r in (*results.load(at, name), *timings.load(at, name))]
-    disagreements = verify.problems(entries)
+    runs = {entry.spec.name: results.runs(entry, at) for entry in entries}
+    disagreements = verify.problems(entries, runs)
     for problem in disagreements:
         print(problem, file=sys.stderr)
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
-    disputed = sum(not row.agrees and bool(row.reason) for row in compared)
+    disputed = sum(row.verdict == "disputed" for row in compared)
     verdict = many(len(disagreements), "problem") if disagreements else "no problem"
     found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
     print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
