@@ -83,7 +83,7 @@ def _check_paths(args: argparse.Namespace) -> int:
         verdicts = [many(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
         mendable = sum(problem.mend is not None for problem in problems)
         verdict = ", ".join(verdicts) or "no problem"
-        hint = f" ({mendable} mended by --fix)" if mendable else ""
+        hint = f" (--fix mends {mendable})" if mendable else ""
         done = f", {many(mended, 'mend')} made" if args.fix else ""
         read = f"{many(len(found.files), 'file')}, {many(len(found.claims), 'model')}"
         print(f"{read}: {verdict}{hint}{done}")
