@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from effcc.catalog import document
 from effcc.catalog.document import BadFile, Place, dotted, model_index_comment, parse, read
+from effcc.catalog.page import parts
 
 
 def problems(text):
@@ -416,6 +418,17 @@ def test_a_comment_of_another_type_is_no_data():
 def test_a_second_comment_with_data_is_not_silently_dropped():
     with pytest.raises(BadFile, match="second"):
         page(COMMENT + "\nMore.\n\n" + COMMENT.replace("Name: a", "Name: b"))
+
+
+@pytest.mark.parametrize(
+    "piece", ["`", "``` ", "x`", "<!--", "<!-- ", "<!--\n", "~~~\n", "---\n", "-->", "<!-- x -->"]
+)
+def test_no_page_takes_long_to_look_through(piece):
+    """A search that began anew at every piece would take hours."""
+    start = time.monotonic()
+    parts("x" + piece * (2**21 // len(piece)))
+    parts("---\n" + piece * (2**21 // len(piece)))
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize("suffix", [".md", ".mdx", ".markdown", ".MD"])

@@ -161,6 +161,8 @@ def test_every_shipped_file_passes(shipped):
         ("58.17/87.00", None),
         ("-", None),
         ("", None),
+        ("1e999", None),
+        ("1e999999999", None),
     ],
 )
 def test_a_figure_is_read_in_plain_units(text, number):

@@ -6,6 +6,7 @@ stand on; nothing here decides whether they are true.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 from effcc.catalog.errors import Place
 
-_NUMBER = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([%kKMGT]?)\s*")
+_NUMBER = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?)\s*([%kKMGT]?)\s*")
 _SCALE = {"": 1, "%": Decimal("0.01"), "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _NO_FACTS: Mapping[str, Any] = {}
 
@@ -33,9 +34,13 @@ class Fact:
 
     @property
     def number(self) -> float | None:
-        """The value in plain units: percent as a fraction, `13.3M` as 13300000; None for words."""
+        """The value in plain units: percent as a fraction, `13.3M` as 13300000.
+
+        None for words, and for numbers that no measurement gives: beyond the range of a float.
+        """
         match = _NUMBER.fullmatch(self.text)
-        return float(Decimal(match[1]) * _SCALE[match[2]]) if match else None
+        value = float(Decimal(match[1]) * _SCALE[match[2]]) if match else math.inf
+        return value if math.isfinite(value) else None
 
     def agrees_with(self, exact: float) -> bool:
         """Whether `exact`, rounded as this figure was, gives this figure.

@@ -14,8 +14,8 @@ _INDEX = (
 )
 # What a page is made of, as far as finding its data goes: code blocks, code in a line, comments.
 _PIECES = re.compile(
-    rf"""^\ {{0,3}}(?P<fence>`{{3,}}|~{{3,}})[^\n]*\n(?:.*?^\ {{0,3}}(?P=fence)[`~]*[ \t]*$|.*\Z)
-      | (?P<ticks>`+)[^`\n]+(?P=ticks)
+    rf"""^\ {{0,3}}(?P<fence>`{{3,}}+|~{{3,}}+)[^\n]*+\n(?:.*?^\ {{0,3}}(?P=fence)[`~]*[ \t]*$|.*\Z)
+      | (?<!`)(?P<ticks>`++)[^`\n]+(?P=ticks)
       | <!--(?P<index>{_INDEX})?""",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
@@ -101,19 +101,20 @@ def _comments(text: str) -> list[tuple[int, int]]:
         return found
     matter = _FRONT_MATTER.match(text)
     position = matter.end() if matter else 0
+    arrow = position
     while piece := _PIECES.search(text, position):
         position = piece.end()
         if not piece[0].startswith("<!--"):
             continue
-        arrow = text.find("-->", position)
-        # A line that begins with the arrow ends the data, so that a value may hold an arrow.
-        line = _ARROW_LINE.search(text, position)
+        arrow = text.find("-->", position) if arrow >= 0 else -1  # behind the last there is none
         is_index = piece["index"] is not None or (
             arrow >= 0 and _TYPE_BELOW.search(text, position, arrow)
         )
         if not is_index:
             position = arrow + 3 if arrow >= 0 else position
             continue
+        # A line that begins with the arrow ends the data, so that a value may hold an arrow.
+        line = _ARROW_LINE.search(text, position)
         nearest = arrow if line and text.find("<!--", arrow, line.start()) > arrow >= 0 else -1
         stop = line.start() if line and nearest < 0 else arrow
         found.append((piece.start(), stop))

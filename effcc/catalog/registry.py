@@ -6,7 +6,6 @@ variant are found, checked and put in order; `resolve` writes them over each oth
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -228,8 +227,6 @@ def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> 
         if fact := claim.facts.get(key):
             section, name = target.split(".")
             number = fact.number
-            if number is not None and not math.isfinite(number):
-                raise BadFile(Problem(fact.place, f"Metadata.{key}", "must be a finite number"))
             value = (
                 fact.data if number is None else int(number) if number == int(number) else number
             )
