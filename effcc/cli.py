@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from effcc import exchange, measures, options, reads, runs
+from effcc import exchange, ledger, measures, options, reads, reproduction, runs
 from effcc.catalog.errors import UserError
 from effcc.train import process
 
@@ -52,6 +52,8 @@ VERBS = {
     "bench": measures.bench,
     "export": exchange.export,
     "weights": exchange.weights,
+    "results": ledger.results,
+    "reproduce": reproduction.reproduce,
     "list": reads.list_,
     "show": reads.show,
     "check": reads.check,

@@ -106,7 +106,9 @@ def check(args: argparse.Namespace) -> int:
     registry.entries(at, source=DEFAULT_SOURCE)  # the profile's problems show only with its source
     names = [entry.spec.name for entry in entries]
     records = [r for name in names for r in (*results.load(at, name), *timings.load(at, name))]
-    disagreements = verify.problems(entries)
+    measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
+    unsound = [p for n in measured for p in (*results.problems(at, n), *timings.problems(at, n))]
+    disagreements = [*verify.problems(entries), *unsound]
     for problem in disagreements:
         print(problem, file=sys.stderr)
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
