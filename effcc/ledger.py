@@ -46,7 +46,7 @@ def _list(words: Sequence[str], as_json: bool) -> int:
             str(line.record.seed),
             tally.commit(line.record),
             tally.seal(line.record),
-            line.differs,
+            "" if line.differs == tally.seal(line.record) else line.differs,
         )
         for line in lines
     ]

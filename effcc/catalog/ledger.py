@@ -108,11 +108,13 @@ def _unclear(word: str, found: list[Path], files: list[Path], home: Home) -> str
         several = ", ".join(named(path) for path in found[:4])
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
         return f"{word!r} could be {several}{more}; write more of it"
-    known = [named(path) for path in files]
-    short = word.removesuffix(".json").rpartition("results/")[2]
-    by_id = {path.stem: named(path) for path in files}
-    hint = schema.closest(short, known) or schema.closest(short, by_id)
-    return f"no record {word!r} in {home.shown(home.results)}/{hint or '; effcc results list'}"
+    variant, _, start = word.removesuffix(".json").rpartition("/")
+    elsewhere = [named(path) for path in files if start and path.stem.startswith(start)]
+    if variant and len(elsewhere) == 1:
+        hint = f"; did you mean {elsewhere[0]!r}?"
+    else:
+        hint = schema.closest(start, [path.stem for path in files]) or "; effcc results list"
+    return f"no record {word!r} in {home.shown(home.results)}/{hint}"
 
 
 def _read(path: Path, home: Home) -> Record | Bench:

@@ -80,6 +80,11 @@ class Record:
     engine: str = NETWORK
     filed: Filed | None = field(default=None, compare=False, repr=False)  # None: not yet written
 
+    def place(self, *path: str | int) -> Place:
+        """The line of a value in the record's file."""
+        assert self.filed
+        return self.filed.place(*path)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -14,7 +14,7 @@ from typing import Any
 from effcc.catalog import results
 from effcc.catalog.cost import count
 from effcc.catalog.document import Document
-from effcc.catalog.errors import Problem
+from effcc.catalog.errors import Place, Problem
 from effcc.catalog.home import Home
 from effcc.catalog.seal import Filed, Seal
 from effcc.catalog.spec import Network, Spec, architecture, rule
@@ -105,6 +105,11 @@ class Bench:
     device: Mapping[str, str | int]
     checkpoint: Mapping[str, Any] | None  # None: fresh weights, of the seed
     filed: Filed | None = field(default=None, compare=False, repr=False)  # None: not yet written
+
+    def place(self, *path: str | int) -> Place:
+        """The line of a value in the record's file."""
+        assert self.filed
+        return self.filed.place(*path)
 
     @property
     def engines(self) -> list[str]:
