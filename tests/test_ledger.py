@@ -275,7 +275,6 @@ def test_diff_says_what_differs_by_dotted_key_and_nothing_else(filled, effcc):
         results.save(made, filled)
     found = json.loads(effcc("diff", "20260301", "20260302", "--json")[1])
     assert found == {
-        "spec_digest": [one.spec_digest, other.spec_digest],
         "settings.recipe.lr": [0.006, 0.5],
         "settings.recipe.augment.hflip": [0.0, 0.25],
         "overrides.recipe.lr": [None, 0.5],

@@ -16,7 +16,7 @@ from effcc.catalog.spec import rule, settings_in_order
 from effcc.catalog.timings import Bench
 
 # What a record says of its own making is no difference between two: names, and what came out.
-_OWN = ("schema", "id", "date", "digest", "seconds", "steps", "metrics", "curve")
+_OWN = ("schema", "id", "date", "digest", "spec_digest", "seconds", "steps", "metrics", "curve")
 _OWN_TIMES = ("timings", "peaks", "machine", "rounds")
 
 
