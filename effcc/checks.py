@@ -48,7 +48,9 @@ def _check_project(args: argparse.Namespace) -> int:
         _say(args, error.problems, {}, {})
         return error.exit_code
     runs = {entry.spec.name: results.runs(entry, at) for entry in entries}
-    problems = verify.problems(entries, runs)
+    measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
+    unsound = [p for n in measured for p in (*results.problems(at, n), *timings.problems(at, n))]
+    problems = [*verify.problems(entries, runs), *unsound]
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
     disputed = sum(row.verdict == "disputed" for row in compared)
     where = {problem.place.file: str(at.root / problem.place.file) for problem in problems}

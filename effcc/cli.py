@@ -8,7 +8,17 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from effcc import checks, exchange, measures, options, reads, runs, verdicts
+from effcc import (
+    checks,
+    exchange,
+    ledger,
+    measures,
+    options,
+    reads,
+    reproduction,
+    runs,
+    verdicts,
+)
 from effcc.catalog.errors import UserError
 from effcc.train import process
 
@@ -52,6 +62,8 @@ VERBS = {
     "bench": measures.bench,
     "export": exchange.export,
     "weights": exchange.weights,
+    "results": ledger.results,
+    "reproduce": reproduction.reproduce,
     "list": reads.list_,
     "show": reads.show,
     "check": checks.check,

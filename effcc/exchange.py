@@ -174,7 +174,11 @@ def _of_hub(spec: Spec, checkpoint: Checkpoint, at: Home) -> Export:
     from effcc.report.hub import Export
 
     sha256 = files.sha256(checkpoint.path)
-    measured = [r for r in results.load(at, spec.name) if r.checkpoint["sha256"] == sha256]
+    measured = [
+        record
+        for record in results.load(at, spec.name)
+        if record.checkpoint["sha256"] == sha256 and not results.edited(record)
+    ]
     return Export(
         spec=spec,
         claim=modelindex.load(at.model_index, at.root)[spec.entry],

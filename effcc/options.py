@@ -11,7 +11,7 @@ from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageErr
 from effcc.nn import engines
 
 # The verbs that resolve a variant, and so take settings.
-TAKE_SETTINGS = ("fit", "validate", "test", "predict", "bench", "export", "show")
+TAKE_SETTINGS = ("fit", "validate", "test", "predict", "bench", "export", "show", "reproduce")
 # What export writes.
 FORMATS = ("safetensors", "timm", "onnx", "hub")
 
@@ -117,6 +117,30 @@ def _of_list(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _of_results(sub: argparse.ArgumentParser) -> None:
+    add = sub.add_argument
+    add(
+        "action", choices=("list", "show", "compare", "diff"), help="of which there are, what to do"
+    )
+    named = "list: a variant; the others: records, by the start of their id, VARIANT/ID or path"
+    add("records", nargs="*", metavar="RECORD", help=named)
+    add("--json", action="store_true", help="print JSON")
+
+
+def _of_reproduce(sub: argparse.ArgumentParser) -> None:
+    add = sub.add_argument
+    add("id", metavar="RECORD", help="of a fit or a test: the start of its id, VARIANT/ID or path")
+    add(
+        "--at-commit", action="store_true", help="with the code of the record's commit, not today's"
+    )
+    add(
+        "--record",
+        action="store_true",
+        help="keep it: as a record, on the card, and its checkpoint",
+    )
+    add("--ckpt_path", metavar="FILE", help="of a test: where the measured checkpoint is now")
+
+
 def _of_show(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("name", help="a variant")
     one = sub.add_mutually_exclusive_group()
@@ -193,6 +217,8 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "export": _of_export,
     "weights": _of_weights,
     "list": _of_list,
+    "results": _of_results,
+    "reproduce": _of_reproduce,
     "show": _of_show,
     "check": _of_check,
     "verify": _of_verify,

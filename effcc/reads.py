@@ -65,7 +65,9 @@ def list_(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Show one variant: what it is, every resolved value with its origin, or what it trains on."""
     from effcc.catalog import modelindex, registry, verify
+    from effcc.catalog.cost import count
     from effcc.catalog.spec import settings_in_order
+    from effcc.report import origins
 
     if args.out and not args.augmentations:
         raise UsageError("show: --out names the sheet that --augmentations IMAGE draws")
@@ -95,7 +97,10 @@ def show(args: argparse.Namespace) -> int:
     ]
     if rows:
         print(terminal.table(("figure", "verdict", "claimed", "computed"), rows), end="\n\n")
-    print(f"effcc show {spec.name} --resolved   prints every setting and where it comes from")
+    cost = count(spec.network, spec.preprocessing.image_size)
+    counted = [(figure.name, figure.value) for figure in origins.computed(spec, cost)]
+    print(terminal.table(("computed from the code", ""), counted))
+    print(f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from")
     print(f"effcc verify {spec.name}            holds everything that is claimed against the code")
     return 0
 

@@ -6,8 +6,8 @@ import pytest
 from records import record
 
 from effcc.catalog import accuracy
+from effcc.catalog.claim import Claim, Fact, Result
 from effcc.catalog.errors import Place
-from effcc.catalog.modelindex import Claim, Fact, Result
 from effcc.catalog.results import Metric, Run
 from effcc.catalog.results import accuracy as measured
 

@@ -1,10 +1,15 @@
 """A card says what the catalog and the records say, no more, the same every time."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from html import unescape
+from pathlib import Path
 
 import modelindex as outside  # the reference reader of the format
 import pytest
@@ -13,6 +18,7 @@ from mkdocs.utils import meta
 from records import bench, record
 from rendered import WORST, Page, to_html
 
+from effcc import cli
 from effcc.catalog import modelindex, registry, results, timings
 from effcc.catalog.document import model_index_comment
 from effcc.catalog.home import Home
@@ -30,6 +36,11 @@ def page(project, name=VARIANT):
 
 def section(text, heading):
     return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def unlinked(text):
+    """A page's text as readers see it, without where its links lead."""
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
 # Up to date
@@ -105,15 +116,17 @@ def test_claimed_computed_and_measured_stand_in_their_own_columns(project):
     figures = section(page(project, "cc_b0_4e"), "Figures")
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in figures.splitlines()]
     found = {row[0]: row[1:] for row in rows if len(row) == 4}
-    assert found["Parameters"][:2] == ["13310000", "13,314,116"]
+    assert [unlinked(cell) for cell in found["Parameters"][:2]] == ["13310000", "13,314,116"]
     flops = found["Multiply-accumulates at 224 px"]
-    assert flops[0].startswith("224153788")
+    assert unlinked(flops[0]).startswith("224153788")
     assert "#disagreements" in flops[0]
-    assert flops[1].startswith("396,513,888, of them 10,694,400")
-    assert found["Top 1 Accuracy, ImageNet"][0] == "77.32%"
+    assert unlinked(flops[1]).startswith("396,513,888, of them 10,694,400")
+    assert unlinked(found["Top 1 Accuracy, ImageNet"][0]) == "77.32%"
     measured = found["Top 1 Accuracy, scanned digits"]
     assert measured[:2] == ["", ""]
-    assert measured[2].startswith("**97.2 %** (350 of 360; 95 % interval 95.0 % to 98.5 %)")
+    assert unlinked(measured[2]).startswith(
+        "**97.2 %** (350 of 360; 95 % interval 95.0 % to 98.5 %)"
+    )
 
 
 def test_a_disagreement_is_shown_with_both_figures_and_the_reason(project):
@@ -142,7 +155,7 @@ def test_a_fact_that_the_registry_overrides_is_shown_beside_it(project):
     assert "lr: 0.128" in path.read_text("utf-8")
     (line,) = [x for x in page(project, "cc_b0_4e").splitlines() if x.startswith("| `recipe.lr`")]
     assert line.startswith("| `recipe.lr` | 0.128 |")
-    assert "overriding 0.256 in model-index/tf-efficientnet-condconv.md:" in line
+    assert "overriding 0.256 in `model-index/tf-efficientnet-condconv.md:" in unlinked(line)
 
 
 def test_the_newest_run_of_the_registered_variant_is_the_headline(project):
@@ -158,7 +171,7 @@ def test_a_run_with_changed_settings_is_listed_but_no_headline(project):
     results.save(record(project, settings={"recipe.epochs": 3}), project)
     text = page(project)
     assert "350 of 360" not in section(text, "Figures")
-    assert re.search(r"\| `20260131T120000Z-fit-digits-0` .*recipe.epochs 3 \|", text)
+    assert re.search(r"\| `20260131T120000Z-fit-digits-0` .*recipe.epochs 3 \|", unlinked(text))
 
 
 def test_a_run_from_before_the_registry_changed_is_no_headline_any_more(project):
@@ -213,6 +226,179 @@ def test_a_curve_is_drawn_and_told(project):
     text = page(project)
     assert text.count("<svg") == 2
     assert "90.0" in re.search(r'aria-label="([^"]*)"', text)[1]
+
+
+# Where the figures come from
+
+# A link of a card into the project: its text, the file, and the line.
+ORIGIN = re.compile(r"\[([^\]]*)\]\(\.\./\.\./([^)?#]+)(?:\?plain=1)?#L(\d+)\)")
+
+
+def origins(project, text):
+    """Each figure that links into a file, with what stands on that line."""
+    for shown, file, line in ORIGIN.findall(text):
+        lines = (project.root / file).read_text("utf-8").split("\n")
+        yield shown, file, lines[int(line) - 1]
+
+
+def full(project):
+    """A card with everything: claims, a run, a time."""
+    results.save(record(project, "cc_b0_4e"), project)
+    timings.save(bench(project, "cc_b0_4e"), project)
+    return page(project, "cc_b0_4e")
+
+
+def test_a_claimed_figure_links_to_the_line_that_claims_it(project):
+    figures = section(full(project), "Figures")
+    claimed = {shown: line for shown, file, line in origins(project, figures) if ".md" in file}
+    assert set(claimed) == {"13310000", "224153788", "53490940", "77.32%", "93.32%"}
+    for shown, line in claimed.items():
+        assert line.split(": ")[1].strip("' ") == shown
+
+
+def test_a_measured_figure_links_to_its_line_in_its_record(project):
+    text = full(project)
+    lines = [
+        (shown, json.loads(line.strip().rstrip(",").partition(": ")[2]))
+        for shown, file, line in origins(project, text)
+        if file.endswith(".json") and "`" not in shown
+    ]
+    assert len(lines) == 1 + 2 + 4  # in the table, in the text, of time by engine and batch
+    for shown, value in lines:
+        assert float(shown.removesuffix(" %")) == pytest.approx(
+            100 * value if "%" in shown else 1000 * value, abs=0.05
+        )
+
+
+def test_a_setting_links_to_the_line_that_sets_it(project):
+    recipe = section(full(project), "Recipe")
+    found = list(origins(project, recipe))
+    assert len(found) > 25
+    for shown, file, line in found:
+        assert not shown.startswith("`") or file in shown
+        assert re.match(r"\s*-?\s*('?[\w ]+'?): \S", line), (file, line)
+    rows = dict(re.findall(r"^\| `([\w.]+)` \|.*\| \[`([\w./:-]+)`\]", recipe, re.MULTILINE))
+    for setting, place in rows.items():
+        origin = registry.load("cc_b0_4e", project).origins[setting]
+        assert place == origin.place
+
+
+def test_a_computed_figure_names_a_command_that_prints_it(project, capsys):
+    text = full(project)
+    figures, ledger = section(text, "Figures"), section(text, "Ledger")
+    computed = re.findall(r"\[([\d,]+)\]\(#ledger\)", figures)
+    assert len(computed) == 4
+    for figure in computed:
+        (row,) = [line for line in ledger.splitlines() if f"| {figure} |" in line]
+        assert row.endswith("| `effcc show cc_b0_4e` |")
+    assert cli.main(["show", "cc_b0_4e"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert set(computed) <= set(printed)
+
+
+def test_the_ledger_lists_every_figure_with_its_kind_and_origin(project):
+    ledger = section(full(project), "Ledger")
+    rows = [line for line in ledger.splitlines() if re.match(r"    \| [A-Zm]", line)]
+    kinds = [re.search(r'"mark (\w+)"', row)[1] for row in rows]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "claimed": 15,  # with the recipe
+        "computed": 4,
+        "measured": 2 + 4,
+    }
+    for row in rows:
+        assert ORIGIN.search(row) or "`effcc show cc_b0_4e`" in row
+    assert f"origin: {len(rows)}" in ledger
+
+
+def test_a_card_says_how_to_run_its_measurement_again(project):
+    results.save(record(project), project)
+    found = section(page(project), "Measured here")
+    assert "| Again | `effcc reproduce 20260131T120000Z-fit-digits-0` |" in found
+    assert ".json#L3), sealed |" in found
+
+
+def test_a_record_from_before_seals_is_shown_as_such(shipped):
+    assert "from before records were sealed" in section(page(shipped), "Measured here")
+
+
+def test_a_record_edited_by_hand_is_shown_as_such_and_no_headline(project):
+    results.save(record(project, correct=340), project)
+    path = results.save(record(project, correct=350, id=ANOTHER_DAY), project)
+    path.write_text(path.read_text("utf-8").replace('"seed": 0', '"seed": 1'))
+    text = page(project)
+    assert "340 of 360" in section(text, "Figures")
+    assert "350 of 360" not in section(text, "Measured here").partition("???")[0]
+    (row,) = [line for line in text.splitlines() if f"| [`{ANOTHER_DAY}`]" in line]
+    assert row.endswith("| 1 | edited by hand |  |")
+    (claim,) = modelindex.parse(model_index_comment(text)).claims
+    assert claim.results[-1].metrics["Top 1 Accuracy"].text == "94.44%"
+
+
+def test_a_time_edited_by_hand_is_shown_as_such_and_not_drawn(project):
+    path = timings.save(bench(project), project)
+    path.write_text(path.read_text("utf-8").replace('"rounds": 5', '"rounds": 6'))
+    text = page(project)
+    assert "## Speed" not in text
+    assert "edited by hand" in text
+
+
+def test_a_file_that_is_no_record_leaves_the_card_whole_and_is_mentioned(project):
+    path = results.save(record(project), project)
+    path.with_name("20270101T000000Z-fit-digits-0.json").write_text("{}")
+    text = page(project)
+    assert "350 of 360" in section(text, "Figures")
+    assert "1 file beside the records is no record; `effcc check` says why" in text
+
+
+# The same bytes everywhere
+
+ENVIRONMENTS = {
+    "C": {"LC_ALL": "C", "TZ": "Asia/Kathmandu", "PYTHONUTF8": "0", "PYTHONHASHSEED": "1"},
+    "ascii": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    "Turkish": {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "PYTHONHASHSEED": "2"},
+    "German, far west": {"LC_ALL": "de_DE.UTF-8", "TZ": "Pacific/Niue", "PYTHONHASHSEED": "3"},
+    "another person": {"HOME": "/nowhere", "USER": "somebody", "LOGNAME": "somebody", "TZ": ""},
+    "no git, no color": {"PATH": "/nowhere", "NO_COLOR": "1", "COLUMNS": "40", "TERM": "dumb"},
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_committed_cards_come_out_the_same_anywhere(tmp_path, name):
+    """In another process, folder and root, with files in another order, of another age and mode."""
+    root = tmp_path / f"ein anderer Ort ü {name}"
+    files = [
+        *(ROOT / "registry").rglob("*.yaml"),
+        *(ROOT / "registry").rglob("*.json"),
+        *(ROOT / "model-index").rglob("*.md"),
+    ]
+    for number, file in enumerate(sorted(files, reverse=len(name) % 2 == 0)):
+        copy = root / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+        os.utime(copy, (10**9 + number, 10**9 + number))
+        copy.chmod(0o400)
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; os.umask(0o077)\n" + DOCS],
+        cwd=tmp_path,
+        env=os.environ | {"EFFCC_HOME": str(root), "PYTHONPATH": str(ROOT)} | ENVIRONMENTS[name],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    made = {path.name: path.read_bytes() for path in (root / "docs" / "models").iterdir()}
+    assert made == {p.name: p.read_bytes() for p in (ROOT / "docs" / "models").iterdir()}
+
+
+DOCS = "import sys; from effcc.cli import main; sys.exit(main(['docs']))"
+
+
+def test_no_page_says_where_by_whom_or_when_it_was_made(project):
+    results.save(record(project), project)
+    timings.save(bench(project), project)
+    year = f"{datetime.now(UTC):%Y-%m-%d}"
+    for text in cards.pages(project).values():
+        for private in (str(project.root), str(ROOT), str(Path.home()) + "/", year):
+            assert private not in text
 
 
 # Read by others
@@ -417,7 +603,7 @@ def test_a_card_without_times_says_nothing_of_speed(project):
 
 def test_a_card_shows_times_as_a_picture_and_as_a_table(project):
     timings.save(bench(project), project)
-    speed = section(page(project), "Speed")
+    speed = unlinked(section(page(project), "Speed"))
     assert speed.count("<svg") == 2  # one for each batch
     assert 'aria-label="Speed in 20260131T120000Z-bench-2-threads, images/s, 16 a call: ' in speed
     assert "torch 100 cc_pico_4e, 125 plain network; openvino 100" in speed
@@ -438,8 +624,9 @@ def test_only_the_newest_time_of_the_registered_variant_is_shown(project):
     text = page(project)
     assert "Run 20260131T120000Z-bench-2-threads" in section(text, "Speed")
     assert "Other records of speed: 2" in text
-    assert "| `20260201T120000Z-bench-2-threads` | preprocessing.image_size 64 |" in text
-    assert "| `20260130T120000Z-bench-2-threads` |  |" in text
+    others = unlinked(text)
+    assert "| `20260201T120000Z-bench-2-threads` | preprocessing.image_size 64 |" in others
+    assert "| `20260130T120000Z-bench-2-threads` |  |" in others
 
 
 def test_times_change_nothing_that_is_said_of_accuracy(project):

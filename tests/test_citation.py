@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effcc.catalog.citation import Bibtex, arxiv_id, comparisons, parse, same_title
+from effcc.catalog.claim import Claim, Paper
 from effcc.catalog.errors import Place
-from effcc.catalog.modelindex import Claim, Paper
 
 PREPRINT = """@article{corr,
   author  = {Brandon Yang and

@@ -2,9 +2,9 @@
 
 import pytest
 
+from effcc.catalog.claim import Claim, Fact
 from effcc.catalog.comparison import Comparison, figure, of_fact
 from effcc.catalog.errors import Place
-from effcc.catalog.modelindex import Claim, Fact
 
 
 @pytest.mark.parametrize(

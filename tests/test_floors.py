@@ -185,6 +185,8 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["docs"],
         ["docs", "--check"],
         ["weights", "list"],
+        ["results", "list"],
+        ["results", "list", "--json"],
     ]
     python(RUN, json.dumps(list(HEAVY)), json.dumps(verbs))
     assert (project.models / "cc_b0_4e.md").is_file()
@@ -204,6 +206,7 @@ HELPED = {
     *("effcc.request", "effcc.terminal", "effcc.catalog", "effcc.catalog.errors"),
     *("effcc.catalog.home", "effcc.catalog.words", "effcc.train", "effcc.train.process"),
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
+    *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
 }
 LOADED = """
 import contextlib, io, sys

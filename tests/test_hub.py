@@ -19,6 +19,7 @@ import effcc
 from effcc import cli, exchange
 from effcc.catalog import files, registry, results
 from effcc.catalog.errors import UsageError
+from effcc.nn.weights import Checkpoint
 from effcc.report import hub
 from effcc.report.hub import Export, NotPushed
 
@@ -278,3 +279,18 @@ def test_a_bare_file_by_nobody_known_says_so(project, exported, tmp_path):
     assert cli.main(words) == 0
     assert "Nothing is on record" in (exported.folder / "README.md").read_text()
     assert exchange.known(project)[-1] == ("cc_pico_4e", "", "none published")
+
+
+def test_a_record_edited_by_hand_is_not_handed_on(project):
+    path = project.root / "last.ckpt"
+    path.write_bytes(b"weights")
+    weights = {"path": "last.ckpt", "sha256": files.sha256(path), "bytes": 7}
+    saved = results.save(records.record(project, checkpoint=weights), project)
+    spec, checkpoint = registry.load("cc_pico_4e", project), Checkpoint(path, {})
+
+    def handed_on():
+        return [r.id for r in exchange._of_hub(spec, checkpoint, project).records]
+
+    assert handed_on() == [saved.stem]
+    saved.write_text(saved.read_text("utf-8").replace('"seed": 0', '"seed": 1'))
+    assert handed_on() == []

@@ -29,6 +29,8 @@ def test_a_bench_measures_records_and_shows(project, capsys):
     # As registered, or its card would not show it: the smallest variant, its images smaller.
     page = project.registry / "cc_pico_4e.yaml"
     page.write_text(page.read_text() + "\npreprocessing: {image_size: 32}\n")
+    entry = project.model_index / "effcc-condconv-pico.md"
+    entry.write_text(entry.read_text().replace("Image Size: '224'", "Image Size: '32'"))
     words = ("bench", "cc_pico_4e", "--engine", "torch", "--batch", "2", "1")
     code, out, err = effcc(capsys, *words, *QUICK)
     assert (code, err) == (0, "")

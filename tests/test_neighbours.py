@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from effcc.catalog import neighbours, registry
+from effcc.catalog.claim import Fact
 from effcc.catalog.cost import count
-from effcc.catalog.modelindex import Fact
 
 
 def entry(shipped, name, *, experts=4, size=224, **claimed):

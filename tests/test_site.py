@@ -8,12 +8,17 @@ import shutil
 import subprocess
 import sys
 import threading
+from html import unescape
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from mkdocs.utils import meta
+from rendered import Page, to_html
 
 from effcc.catalog.home import Home
 from effcc.report import cards
+from effcc.report import site as plugin
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,88 @@ def test_search_finds_variants_by_part_of_their_names(site):
     config = (site / "search" / "search_index.json").read_text()
     separator = re.search(r'"separator":"(.*?)"', config)[1].encode().decode("unicode_escape")
     assert {"cc", "b0", "8e"} <= set(re.split(separator, "cc_b0_8e"))
+
+
+def anchors(html):
+    return set(re.findall(r' id="([^"]+)"', html))
+
+
+def test_every_figure_of_a_card_leads_to_a_line_that_is_on_the_site(site):
+    """Followed by hand, as a browser would, from every card to every anchor."""
+    followed = 0
+    for card in (site / "models").rglob("index.html"):
+        for link in re.findall(r'href="([^"#]*(?:#[^"]*)?)"', card.read_text("utf-8")):
+            path, _, anchor = link.partition("#")
+            if "sources/" not in path:
+                assert not re.match(r"(\.\./)*(registry|model-index)/.*\.", path), link
+                continue
+            target = (card.parent / path / "index.html").resolve()
+            assert target.is_relative_to(site.resolve())
+            assert anchor in anchors(target.read_text("utf-8")), link
+            followed += 1
+    assert followed > 100
+
+
+def test_a_source_page_shows_its_file_line_by_line(site):
+    for name in ("model-index/tf-efficientnet-condconv.md", "registry/shared/condconv.yaml"):
+        html = (site / "sources" / name / "index.html").read_text("utf-8")
+        (shown,) = re.findall(r'<pre class="source"[^>]*>(.*?)</pre>', html, re.DOTALL)
+        lines = re.findall(r'<span id="L(\d+)">(.*?)\n</span>', shown, re.DOTALL)
+        assert [int(number) for number, _ in lines] == list(range(1, len(lines) + 1))
+        text = (ROOT / name).read_text("utf-8")
+        assert [unescape(line) for _, line in lines] == text.rstrip("\n").split("\n")
+
+
+def test_a_record_is_on_the_site_byte_for_byte(site):
+    records = sorted((ROOT / "registry" / "results").glob("*/*.json"))
+    assert records
+    for record in records:
+        copy = site / "records" / record.parent.name / record.name
+        assert copy.read_bytes() == record.read_bytes()
+        html = site / "sources" / record.relative_to(ROOT) / "index.html"
+        (link,) = re.findall(r'href="([^"]*)">as it is<', html.read_text("utf-8"))
+        assert (html.parent / link).resolve() == copy.resolve()
+
+
+def test_source_pages_are_neither_in_the_navigation_nor_found_by_search(site):
+    assert "sources/" not in (site / "index.html").read_text("utf-8")
+    assert '"location":"sources/' not in (site / "search" / "search_index.json").read_text()
+
+
+def test_nothing_in_a_file_becomes_markup_on_its_page():
+    hostile = "</span></pre><script>x</script>\n\n```sh\n# no heading\n\n</pre>\n{: .x }\n[a](b)"
+    plain = re.sub(r"[^\n]+", "words", hostile)
+    made, expected = (
+        Page(to_html(meta.get_data(plugin.page("registry/a.yaml", text))[0]))
+        for text in (hostile, plain)
+    )
+    assert made.elements == expected.elements
+    assert made.links == expected.links
+    assert hostile.replace("\n", " ").split() == made.text.split()[1:]
+
+
+def test_only_files_that_belong_to_a_card_are_put_on_the_site(tmp_path):
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry" / "a.yaml").write_text("a: 1\n")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "registry" / "link.yaml").symlink_to("/etc/hostname")
+
+    def origin(link):
+        return plugin._origin(link, "models/card.md", tmp_path)
+
+    assert origin("../../registry/a.yaml") == "registry/a.yaml"
+    for link in (
+        *("../../secret.txt", "../../registry/../secret.txt", "../../registry/missing.yaml"),
+        *("../../../etc/passwd", "../../registry/link.yaml", "../registry/a.yaml"),
+    ):
+        assert origin(link) is None, link
+
+
+def test_no_page_of_the_site_says_where_or_by_whom_it_was_built(site):
+    for page in site.rglob("*.html"):
+        html = page.read_text("utf-8")
+        for private in (str(ROOT), str(site.parent), str(Path.home()) + "/"):
+            assert private not in html, page
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +206,32 @@ def test_a_card_reads_well_on_desk_and_phone_in_light_and_dark(browser, scheme, 
     assert len(set(colours.values())) == 3  # three kinds of figure, told apart at sight
     severe = [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]
     assert severe == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_line_that_a_figure_links_to_stands_out_and_is_in_sight(browser, scheme):
+    chrome, address = browser
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    screen = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    chrome.get(f"{address}/models/cc_b0_4e/")
+    link = chrome.execute_script(
+        "return [...document.querySelectorAll('td a')].find(a => a.innerText == '77.32%').href"
+    )
+    chrome.get("about:blank")
+    chrome.get(link)
+
+    def ask(script):
+        return chrome.execute_script(f"return {script}")
+
+    assert "77.32%" in ask("document.querySelector(':target').innerText")
+    top = ask("document.querySelector(':target').getBoundingClientRect().top")
+    assert 48 < top < 760  # below the header, above the end
+    line, next_one = (
+        ask(f"getComputedStyle(document.querySelector(':target{more}')).backgroundColor")
+        for more in ("", " + span")
+    )
+    assert line != next_one
+    assert ask("document.documentElement.scrollWidth") <= 390

@@ -8,7 +8,6 @@ import records
 
 from effcc.catalog import registry, results, timings
 from effcc.catalog.cost import count
-from effcc.catalog.document import BadFile
 from effcc.catalog.timings import PLAIN, VARIANT, Machine, Work
 
 NAME = "cc_pico_4e"
@@ -53,16 +52,31 @@ def test_a_record_is_never_overwritten(project):
         (lambda data: data.update(variant="cc_b0_4e"), "records do not move"),
     ],
 )
-def test_a_record_that_was_edited_is_refused(project, edit, found):
+def test_a_record_that_was_edited_is_reported_and_no_result(project, edit, found):
     path = timings.save(records.bench(project), project)
     data = json.loads(path.read_text("utf-8"))
     edit(data)
     path.write_text(json.dumps(data))
-    with pytest.raises(BadFile) as caught:
-        timings.load(project, NAME)
-    assert found in str(caught.value)
-    assert str(caught.value).startswith(f"registry/results/{NAME}/{path.name}")
+    wrong = [*results.problems(project, NAME), *timings.problems(project, NAME)]
+    assert any(found in str(problem) for problem in wrong)
+    assert {problem.place.file for problem in wrong} == {f"registry/results/{NAME}/{path.name}"}
     assert results.load(project, NAME) == []
+    spec = registry.load(NAME, project)
+    differs = [timings.differs(made, spec) for made in timings.load(project, NAME)]
+    assert differs in ([], ["edited by hand"])  # the first: it does not even fit the schema
+
+
+def test_a_faster_time_put_in_by_hand_is_no_result(project):
+    path = timings.save(records.bench(project), project)
+    spec = registry.load(NAME, project)
+    assert [timings.differs(made, spec) for made in timings.load(project, NAME)] == [""]
+    data = json.loads(path.read_text("utf-8"))
+    for name in ("low", "median", "high", "p99"):
+        data["timings"][0][name] /= 2
+    path.write_text(json.dumps(data))
+    assert [timings.differs(made, spec) for made in timings.load(project, NAME)] == [
+        "edited by hand"
+    ]
 
 
 def test_a_measurement_stays_the_variants_while_network_and_size_do(project):

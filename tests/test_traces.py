@@ -6,7 +6,7 @@ import pytest
 
 from effcc import traces
 from effcc.catalog import forensics, registry
-from effcc.catalog.modelindex import Fact
+from effcc.catalog.claim import Fact
 
 
 @pytest.fixture

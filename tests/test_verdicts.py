@@ -10,7 +10,7 @@ from records import record
 import effcc
 from effcc import cli, verdicts
 from effcc.catalog import registry, results, verify
-from effcc.catalog.modelindex import Fact
+from effcc.catalog.claim import Fact
 from effcc.nn.census import census
 from effcc.nn.efficientnet import unfilled
 

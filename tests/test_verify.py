@@ -6,8 +6,8 @@ import pytest
 from records import record
 
 from effcc.catalog import modelindex, registry, verify
+from effcc.catalog.claim import Fact
 from effcc.catalog.comparison import AGREES, DIFFERS, DISPUTED
-from effcc.catalog.modelindex import Fact
 from effcc.catalog.results import Run, accuracy
 
 REASON = "Counted by another rule, as everybody knows."

@@ -1,6 +1,8 @@
 """Measurements: one JSON file a run, with its provenance, written once and never changed.
 
 A folder of records holds two kinds: accuracies, which are `Record`s here, and times, see `timings`.
+One that somebody edited is still read, and says so: it is nobody's result. A file that is no record
+is a problem to report, and spoils none of the others.
 """
 
 from __future__ import annotations
@@ -8,15 +10,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from effcc.catalog import files, registry, schema
+from effcc.catalog import files, registry, schema, seal
 from effcc.catalog.document import Document, read
 from effcc.catalog.errors import BadFile, Place, Problem
 from effcc.catalog.home import Home
 from effcc.catalog.registry import Entry
+from effcc.catalog.seal import Filed, Seal
 from effcc.catalog.spec import digest
 
 _Made = TypeVar("_Made")
@@ -75,6 +78,12 @@ class Record:
     device: Mapping[str, str | int]
     checkpoint: Mapping[str, Any]
     engine: str = NETWORK
+    filed: Filed | None = field(default=None, compare=False, repr=False)  # None: not yet written
+
+    def place(self, *path: str | int) -> Place:
+        """The line of a value in the record's file."""
+        assert self.filed
+        return self.filed.place(*path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +100,22 @@ class Run:
 
 
 def runs(entry: Entry, home: Home) -> list[Run]:
-    """A variant's records with an accuracy, newest first.
+    """A variant's records with an accuracy, newest first, beside the registry."""
+    differs = beside_registry(entry, home)
+    newest_first = reversed(load(home, entry.spec.name))
+    return [Run(record, differs[record.id]) for record in newest_first if "top1" in record.metrics]
 
-    A record is the registered variant's result if nothing was overridden and the settings that
-    decide a result are those that the registry has now.
 
-    Raises:
-        BadFile: as `load`.
+def beside_registry(entry: Entry, home: Home) -> dict[str, str]:
+    """Why each record of accuracy, by id, is not the registered variant's result; empty if it is.
+
+    It is if it is as it was written, nothing was overridden, and the settings that decide a result
+    are those that the registry has now.
     """
     claims, name = {entry.claim.name: entry.claim}, entry.spec.name
     digests: dict[str, str] = {}
-    found: list[Run] = []
-    for record in reversed(load(home, name)):
+    found: dict[str, str] = {}
+    for record in load(home, name):
         source = record.dataset.name
         if source not in digests:
             flags = {"data.source": source} | ({"data.root": "."} if source != "digits" else {})
@@ -111,10 +124,11 @@ def runs(entry: Entry, home: Home) -> list[Run]:
             except BadFile:  # a source that this version does not know
                 digests[source] = ""
         differs = ", ".join(f"{key} {value}" for key, value in record.overrides.items())
-        if not differs and digest(record.settings) != digests[source]:
+        if edited(record):
+            differs = Seal.BROKEN
+        elif not differs and digest(record.settings) != digests[source]:
             differs = "the registry has changed since"
-        if "top1" in record.metrics:
-            found.append(Run(record, differs))
+        found[record.id] = differs
     return found
 
 
@@ -140,78 +154,108 @@ def save(record: Record, home: Home) -> Path:
     Raises:
         FileExistsError: a record of that id exists.
     """
-    data = asdict(record)
+    return write(plain(record), home)
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """A record as it is written, but for schema and digest."""
+    data = asdict(replace(record, filed=None))
     for name, metric in record.metrics.items():
         # A plain value has no counts.
         known = {key: v for key, v in asdict(metric).items() if v is not None}
         data["metrics"][name] = known
-    return write(data, home)
+    del data["filed"]
+    return data
 
 
 def write(data: Mapping[str, Any], home: Home) -> Path:
-    """Write a record of either kind, as plain data, to its place; as `save`."""
+    """Seal a record of either kind, as plain data, and write it to its place; as `save`."""
     path = home.results / data["variant"] / f"{data['id']}.json"
-    text = json.dumps({"schema": 1, **data}, indent=1, ensure_ascii=False, allow_nan=False)
-    files.create(path, text + "\n")
+    files.create(path, json.dumps(seal.sealed(data), indent=1, ensure_ascii=False) + "\n")
     return path
 
 
 def load(home: Home, variant: str) -> list[Record]:
-    """A variant's records of accuracy, oldest first.
-
-    Raises:
-        BadFile: records that do not fit the schema, or were moved; all of them.
-    """
-    return every(home, variant, "result", _record)
+    """A variant's records of accuracy that can be read, oldest first."""
+    return every(home, variant, "result", read_record)[0]
 
 
-def every(home: Home, variant: str, kind: str, make: Callable[[Document], _Made]) -> list[_Made]:
-    """A variant's records of one kind, the name of its schema, oldest first; raises as `load`."""
-    found, problems = list[_Made](), list[Problem]()
+def problems(home: Home, variant: str) -> list[Problem]:
+    """What is wrong with a variant's records of accuracy, and with files that are no records."""
+    return every(home, variant, "result", read_record)[1]
+
+
+def every(
+    home: Home, variant: str, kind: str, make: Callable[[Document], tuple[_Made, list[Problem]]]
+) -> tuple[list[_Made], list[Problem]]:
+    """A variant's records of one kind, the name of its schema, oldest first; and what is wrong."""
+    found, wrong = list[_Made](), list[Problem]()
     for path in sorted((home.results / variant).glob("*.json")):
         try:
-            document = read(path, home.shown(path))
-            if _kind(document) == kind:
-                _check(document, kind, variant, path.stem)
-                found.append(make(document))
+            document = opened(path, home)
         except BadFile as error:
-            problems.extend(error.problems)
-    if problems:
-        raise BadFile(*problems)
-    return found
+            wrong += error.problems if kind == "result" else ()  # once, whichever kind it was
+        else:
+            if kind_of(document) == kind:
+                record, more = make(document)
+                found.append(record)
+                wrong += more
+    return found, wrong
 
 
-def _kind(document: Document) -> str:
+def opened(path: Path, home: Home) -> Document:
+    """A record of either kind, held against its schema and its place.
+
+    Raises:
+        BadFile: it is no record, or was moved.
+    """
+    document = read(path, home.shown(path))
+    if found := schema.problems(document, kind_of(document)):
+        raise BadFile(*found)
+    data = document.data
+    if (data["variant"], data["id"]) != (path.parent.name, path.stem):
+        message = f"holds {data['variant']}/{data['id']}; records do not move"
+        raise BadFile(Problem(Place(document.file), "id", message))
+    return document
+
+
+def kind_of(document: Document) -> str:
+    """The schema that a file should follow, by its verb."""
     verb = document.data.get("verb") if isinstance(document.data, dict) else None
     return _SCHEMAS.get(str(verb), "result")
 
 
-def _check(document: Document, kind: str, variant: str, name: str) -> None:
-    """Hold a record against its schema and its place; raises BadFile."""
-    if problems := schema.problems(document, kind):
-        raise BadFile(*problems)
-    data = document.data
-    if (data["variant"], data["id"]) != (variant, name):
-        raise BadFile(
-            Problem(
-                Place(document.file),
-                "id",
-                f"holds {data['variant']}/{data['id']}; records do not move",
-            )
-        )
+def filed(document: Document, wrong: list[Problem]) -> tuple[Filed, list[Problem]]:
+    """A record's file, and what shows that it was edited: `wrong` with it, or its digest."""
+    found = seal.seal(document.data)
+    if found is Seal.BROKEN:
+        message = "edited by hand: not what was written; restore the record"
+        wrong = [*wrong, document.problem(("digest",), message, at_key=True)]
+    return Filed(document, Seal.BROKEN if wrong else found), wrong
 
 
-def _record(document: Document) -> Record:
+def edited(record: Any) -> bool:
+    """Whether a record of either kind is not what was written."""
+    return record.filed is not None and record.filed.seal is Seal.BROKEN
+
+
+def read_record(document: Document) -> tuple[Record, list[Problem]]:
+    """A record from a file that fits the schema, and what shows that it was edited."""
     data = dict(document.data)
-    for name, metric in data["metrics"].items():
-        if "n" in metric and (
+    message = "value or interval do not follow from correct and n; restore the record"
+    wrong = [
+        document.problem(("metrics", name), message)
+        for name, metric in data["metrics"].items()
+        if "n" in metric
+        and (
             metric["correct"] > metric["n"]
             or accuracy(metric["correct"], metric["n"]) != Metric(**metric)
-        ):
-            message = "value or interval do not follow from correct and n; restore the record"
-            raise BadFile(document.problem(("metrics", name), message))
-    del data["schema"]
+        )
+    ]
+    file, wrong = filed(document, wrong)
+    for name in ("schema", "digest"):
+        data.pop(name, None)
     data["dataset"] = Dataset(**data["dataset"])
     data["metrics"] = {name: Metric(**metric) for name, metric in data["metrics"].items()}
     data["curve"] = tuple(data["curve"])
-    return Record(**data)
+    return Record(**data, filed=file), wrong

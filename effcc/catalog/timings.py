@@ -7,15 +7,16 @@ for the network and the image size, so a record stays the variant's while those 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from effcc.catalog import results
 from effcc.catalog.cost import count
 from effcc.catalog.document import Document
-from effcc.catalog.errors import BadFile
+from effcc.catalog.errors import Place, Problem
 from effcc.catalog.home import Home
+from effcc.catalog.seal import Filed, Seal
 from effcc.catalog.spec import Network, Spec, architecture, rule
 
 # What is timed: the variant, and the same spec with no conditional stage.
@@ -103,6 +104,12 @@ class Bench:
     versions: Mapping[str, str]
     device: Mapping[str, str | int]
     checkpoint: Mapping[str, Any] | None  # None: fresh weights, of the seed
+    filed: Filed | None = field(default=None, compare=False, repr=False)  # None: not yet written
+
+    def place(self, *path: str | int) -> Place:
+        """The line of a value in the record's file."""
+        assert self.filed
+        return self.filed.place(*path)
 
     @property
     def engines(self) -> list[str]:
@@ -147,6 +154,8 @@ def work(network: Network, image_size: int) -> Work:
 
 def differs(bench: Bench, spec: Spec) -> str:
     """Why a measurement is not of the variant as the registry has it now; empty if it is."""
+    if results.edited(bench):
+        return Seal.BROKEN
     if bench.image_size != spec.preprocessing.image_size:
         return f"preprocessing.image_size {bench.image_size}"
     was = bench.settings["network"]
@@ -163,26 +172,33 @@ def save(bench: Bench, home: Home) -> Path:
     Raises:
         FileExistsError: a record of that id exists.
     """
-    return results.write(asdict(bench), home)
+    data = asdict(replace(bench, filed=None))
+    del data["filed"]
+    return results.write(data, home)
 
 
 def load(home: Home, variant: str) -> list[Bench]:
-    """A variant's records of time, oldest first.
-
-    Raises:
-        BadFile: as `results.load`.
-    """
-    return results.every(home, variant, "bench", _bench)
+    """A variant's records of time that can be read, oldest first."""
+    return results.every(home, variant, "bench", read_bench)[0]
 
 
-def _bench(document: Document) -> Bench:
+def problems(home: Home, variant: str) -> list[Problem]:
+    """What is wrong with a variant's records of time."""
+    return results.every(home, variant, "bench", read_bench)[1]
+
+
+def read_bench(document: Document) -> tuple[Bench, list[Problem]]:
+    """A record from a file that fits the schema, and what shows that it was edited."""
     data = dict(document.data)
-    del data["schema"]
     timings = tuple(Timing(**timing) for timing in data["timings"])
-    for number, timing in enumerate(timings):
-        if not timing.low <= timing.median <= timing.high <= (timing.p99 or timing.high):
-            message = "quartiles and median are not in order; restore the record"
-            raise BadFile(document.problem(("timings", number), message))
+    message = "quartiles and median are not in order; restore the record"
+    wrong = [
+        document.problem(("timings", number), message)
+        for number, timing in enumerate(timings)
+        if not timing.low <= timing.median <= timing.high <= (timing.p99 or timing.high)
+    ]
+    for name in ("schema", "digest"):
+        data.pop(name, None)
     data["timings"] = timings
     data["peaks"] = tuple(Peak(**peak) for peak in data["peaks"])
     data["work"] = {name: Work(**work) for name, work in data["work"].items()}
@@ -193,5 +209,6 @@ def _bench(document: Document) -> Bench:
         (peak.engine, peak.network) for peak in made.peaks
     ) != sorted({(engine, network) for engine, network, _ in wanted}):
         message = "not each engine, network and batch once; restore the record"
-        raise BadFile(document.problem(("timings",), message))
-    return made
+        wrong.append(document.problem(("timings",), message))
+    file, wrong = results.filed(document, wrong)
+    return replace(made, filed=file), wrong

@@ -15,13 +15,15 @@ from effcc.catalog import files, modelindex, registry, results, timings, verify
 from effcc.catalog.claim import Claim, Fact, Result
 from effcc.catalog.comparison import Comparison
 from effcc.catalog.cost import Cost, count
+from effcc.catalog.errors import Place
 from effcc.catalog.home import Home
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import PLAIN, VARIANT, Bench
 from effcc.catalog.words import many, three
-from effcc.report import figures, markdown
+from effcc.report import figures, markdown, origins
+from effcc.report.origins import Figure
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
@@ -35,8 +37,10 @@ class Setting:
     name: str
     documented: str
     profile: str
-    place: str
-    overridden: str
+    profile_at: Place
+    place: Place
+    overridden: str  # the entry's value, where another one is stated
+    overridden_at: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,22 @@ class Card:
     headlines: Sequence[Run]  # the newest of the registered variant on each data set
     settings: Sequence[Setting]
     bench: Bench | None  # the newest of the registered variant
-    other_benches: Mapping[str, str]  # ids of the others, newest first: what differs
+    other_benches: Sequence[tuple[Bench, str]]  # newest first, and what differs
+    strange: Sequence[str]  # files among the records that are none
 
     @property
     def disagreements(self) -> list[Comparison]:
         """Claims that the code contradicts."""
         return [row for row in self.comparisons if row.agrees is False]
+
+    @property
+    def ledger(self) -> list[Figure]:
+        """Every figure with its origin."""
+        return [
+            *origins.claimed(self.claim, self.comparisons),
+            *origins.computed(self.spec, self.cost),
+            *origins.measured(self.headlines, self.bench),
+        ]
 
     def blocks(self, stage: int) -> list[Block]:
         """The blocks of a stage."""
@@ -132,6 +146,7 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
         settings=list(_settings(spec, profile)),
         bench=bench,
         other_benches=others,
+        strange=_strange(spec.name, home),
     )
 
 
@@ -195,6 +210,7 @@ def template(name: str) -> Any:
         "link": markdown.link,
         "fence": markdown.fence,
         "mark": markdown.mark,
+        "origin": markdown.origin,
         "many": many,
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
     }
@@ -204,14 +220,19 @@ def template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _benches(spec: Spec, home: Home) -> tuple[Bench | None, dict[str, str]]:
-    """The record of time that a card shows, and what is different in the others, by id."""
+def _benches(spec: Spec, home: Home) -> tuple[Bench | None, list[tuple[Bench, str]]]:
+    """The record of time that a card shows, and the others with what is different in them."""
     newest_first = timings.load(home, spec.name)[::-1]
-    differs = {bench.id: timings.differs(bench, spec) for bench in newest_first}
-    shown = next((bench for bench in newest_first if not differs[bench.id]), None)
-    if shown:
-        del differs[shown.id]
-    return shown, differs
+    differs = [(bench, timings.differs(bench, spec)) for bench in newest_first]
+    shown = next((bench for bench, why in differs if not why), None)
+    return shown, [(bench, why) for bench, why in differs if bench is not shown]
+
+
+def _strange(name: str, home: Home) -> list[str]:
+    found = [*results.load(home, name), *timings.load(home, name)]
+    records = {record.place().file for record in found}
+    wrong = {problem.place.file for problem in results.problems(home, name)}
+    return sorted(wrong - records)
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
@@ -219,28 +240,27 @@ def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
         if key.startswith("data.") or (key.startswith("network.") and key not in _NETWORK_RECIPE):
             continue
         origin, there = spec.origins[key], profile.origins[key]
+        before = _overridden(origin)
         yield Setting(
             name=key,
             documented=_shown(origin.value),
             profile=_shown(there.value) if there.value != origin.value else "",
-            place=origin.place,
-            overridden=_overridden(origin),
+            profile_at=there.written,
+            place=origin.written,
+            overridden=_shown(before.value) if before else "",
+            overridden_at=before.written if before else Place(""),
         )
 
 
 _NETWORK_RECIPE = ("network.dropout", "network.drop_path", "network.bn_momentum")
 
 
-def _overridden(origin: Origin) -> str:
+def _overridden(origin: Origin) -> Origin | None:
     """The entry's value, where the registry states another."""
     before = origin.overrides
     while before and before.layer != "claim":
         before = before.overrides
-    return (
-        f"{_shown(before.value)} in {before.place}"
-        if before and before.value != origin.value
-        else ""
-    )
+    return before if before and before.value != origin.value else None
 
 
 def _shown(value: Any) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
+
+from effcc.catalog.errors import Place
 
 # What Markdown, HTML or a table could take for more than a letter: anywhere, and where a line
 # begins. An underscore inside a word is left alone, as Markdown itself does.
@@ -38,6 +41,18 @@ def link(text: Any, url: str | None) -> Markup:
     if url is None or not _LINK.fullmatch(url):
         return escape(text)
     return Markup(f"[{escape(text)}]({url})")
+
+
+def origin(text: Any, place: Place) -> Markup:
+    """A link from a page in docs/models/ to where something was written; the text alone if nowhere.
+
+    A code host shows lines of a Markdown file only in its plain view. On the site the same link
+    leads to a page of the site, see `report.site`.
+    """
+    if not place.line or place.file.startswith(("/", "--")):
+        return escape(text)
+    plain = "?plain=1" if place.file.endswith(".md") else ""
+    return Markup(f"[{escape(text)}](../../{quote(place.file)}{plain}#L{place.line})")
 
 
 def fence(text: str, language: str) -> Markup:

@@ -1,12 +1,27 @@
-"""A plugin of mkdocs: every generated card in the navigation, without anybody listing it."""
+"""A plugin of mkdocs: the cards in the navigation, and on the site whatever their figures link to.
+
+A committed card links to files of the project, as a code host shows them. On the site these links
+lead to pages that are made when it is built: the file, each line with an anchor, and no script. So
+every number can be followed to its origin without a network.
+"""
 
 from __future__ import annotations
 
+import json
+import posixpath
+import re
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from mkdocs.config.base import Config
 from mkdocs.plugins import BasePlugin
+from mkdocs.structure.files import File, InclusionLevel
+
+# Of the project's folders, those that pages may link into.
+_ORIGINS = ("model-index", "registry")
+_LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
 
 
 class NoOptions(Config):
@@ -14,7 +29,7 @@ class NoOptions(Config):
 
 
 class Cards(BasePlugin[NoOptions]):
-    """Fills the section of mkdocs.yml's `nav` that is called Models."""
+    """Fills the section of mkdocs.yml's `nav` that is called Models, and brings in origins."""
 
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first."""
@@ -24,3 +39,76 @@ class Cards(BasePlugin[NoOptions]):
             if "Models" in section:
                 section["Models"] = [f"models/{name}" for name in ("index.md", *cards)]
         return config
+
+    def on_files(self, files: Any, *, config: Any) -> Any:
+        """Add a page for each file that any page links to, and records as they are besides."""
+        root = Path(config["docs_dir"]).parent
+        found = {
+            origin
+            for file in files.documentation_pages()
+            for link in _LINK.finditer(file.content_string)
+            if (origin := _origin(link[1], file.src_uri, root))
+        }
+        for origin in sorted(found):
+            text = (root / origin).read_text("utf-8")
+            made = {f"sources/{origin}.md": page(origin, text)}
+            if origin.endswith(".json"):
+                made[_copy(origin)] = text
+            for uri, content in made.items():
+                beside = InclusionLevel.NOT_IN_NAV
+                files.append(File.generated(config, uri, content=content, inclusion=beside))
+        return files
+
+    def on_page_markdown(self, markdown: str, *, page: Any, config: Any, files: Any) -> str:
+        """Lead links to files of the project to their pages."""
+        root, here = Path(config["docs_dir"]).parent, page.file.src_uri
+
+        def led(link: re.Match[str]) -> str:
+            origin = _origin(link[1], here, root)
+            if not origin:
+                return link[0]
+            way = posixpath.relpath(f"sources/{origin}.md", posixpath.dirname(here) or ".")
+            return f"]({quote(way)}{link[2] or ''})"
+
+        return _LINK.sub(led, markdown)
+
+
+def page(origin: str, text: str) -> str:
+    """A file as a page of the site; `#L7` is its seventh line."""
+    lines = [
+        f'<span id="L{number}">{escape(line)}\n</span>'
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), 1)
+    ]
+    front = {"title": origin, "search": {"exclude": True}, "hide": ["toc"]}
+    return "\n".join(
+        (
+            f"---\n{json.dumps(front)}\n---\n",
+            f"# <code>{escape(origin)}</code>\n",
+            _about(origin),
+            f'<pre class="source" tabindex="0">{"".join(lines)}</pre>\n',
+        )
+    )
+
+
+def _about(origin: str) -> str:
+    if not origin.endswith(".json"):
+        return ""
+    up = "../" * (origin.count("/") + 1)
+    name = Path(origin).stem
+    return (
+        f"A record of a measurement, [as it is]({up}{quote(_copy(origin))}); "
+        f"`effcc results show {name}` prints it.\n\n"
+    )
+
+
+def _copy(origin: str) -> str:
+    """Where a record lies on the site as it is."""
+    return f"records/{origin.removeprefix('registry/results/')}"
+
+
+def _origin(link: str, page: str, root: Path) -> str | None:
+    """The file of the project that a link of a page leads to, relative to the project."""
+    path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), unquote(link)))
+    if path.partition("/")[0] not in _ORIGINS or not (root / path).is_file():
+        return None
+    return path if (root / path).resolve().is_relative_to(root.resolve()) else None

@@ -78,6 +78,14 @@ def follow_first() -> None:
         threading.Thread(target=_watch_first, daemon=True, name="follow-first").start()
 
 
+def take_threads(count: int) -> None:
+    """Compute with so many threads, if the machine has the cores: sums are split among them."""
+    import torch  # whoever only asks which process this is does without
+
+    if count <= (os.cpu_count() or 1):
+        torch.set_num_threads(count)
+
+
 def keep_memory() -> bool:
     """Ask the C library to keep freed memory, and torch for large pages; whether both will.
 

@@ -1,0 +1,87 @@
+"""The code of a commit in a folder of its own, to run with this interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from effcc.catalog.errors import UserError
+from effcc.catalog.home import Home
+
+
+class NoSuchCode(UserError):
+    """The code that a record was made with is not to be had."""
+
+
+@contextmanager
+def of(git: Mapping[str, Any], root: Path) -> Generator[Home]:
+    """A record's commit, checked out while the block lasts.
+
+    It is a clone that borrows the repository's objects and writes nothing to it: a process that is
+    killed leaves a folder among the temporary ones, where a worktree would stay registered.
+
+    Args:
+        git: the record's, with `commit` and `dirty`.
+        root: of the project, in whose repository the commit should be.
+
+    Raises:
+        NoSuchCode: no commit has that code, or this repository lacks it.
+    """
+    import tempfile  # only this verb needs it
+
+    commit = git["commit"]
+    if not commit:
+        raise NoSuchCode("the record was made outside version control: no commit has its code")
+    if git["dirty"]:
+        raise NoSuchCode(
+            f"the record was made with changes to {commit[:12]} that were not committed: "
+            "no commit has its code"
+        )
+    with tempfile.TemporaryDirectory(prefix="effcc-") as folder:
+        top = _git(root, "rev-parse", "--show-prefix")
+        if top is None:
+            raise NoSuchCode(f"{root} is in no repository, or git is not installed")
+        if _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
+            raise NoSuchCode(f"this repository has no commit {commit[:12]}; fetch it")
+        clone = Path(folder).resolve() / "code"
+        source = _git(root, "rev-parse", "--show-toplevel") or str(root)
+        quiet = ("--quiet", "--shared", "--no-checkout")
+        made = _git(root, "clone", *quiet, source, str(clone))
+        if made is None or _git(clone, "checkout", "--quiet", "--detach", commit) is None:
+            raise NoSuchCode(f"{commit[:12]} could not be checked out")
+        yield Home(clone / top)
+
+
+def run(home: Home, words: Sequence[str], threads: int | None = None) -> None:
+    """`effcc WORDS` by the code that is checked out there; what it prints passes through.
+
+    Raises:
+        NoSuchCode: it did not end well.
+    """
+    environment = os.environ | {"PYTHONPATH": str(home.root)}
+    environment.pop("EFFCC_HOME", None)
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    done = subprocess.run(
+        [sys.executable, "-m", "effcc", *words], cwd=home.root, env=environment, check=False
+    )
+    if done.returncode:
+        raise NoSuchCode(f"the code of that commit ended with exit code {done.returncode}")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git answers; None if it refuses or is not there."""
+    # A hook, which runs inside git, would hand its own repository on.
+    environment = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, env=environment
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,139 @@
+"""The verb that reads records: which there are, what one says, and what tells two apart."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from effcc import tally, terminal
+from effcc.catalog import home
+from effcc.catalog.errors import UsageError
+from effcc.catalog.words import many
+
+if TYPE_CHECKING:
+    from effcc.catalog.ledger import Line
+    from effcc.catalog.results import Record
+    from effcc.catalog.timings import Bench
+
+
+def results(args: argparse.Namespace) -> int:
+    """List what was measured, show one record, or set records side by side."""
+    return _ACTIONS[args.action](args.records, args.json)
+
+
+def _list(words: Sequence[str], as_json: bool) -> int:
+    if len(words) > 1:
+        raise UsageError("results list: name one variant, or none for all")
+    from effcc.catalog import ledger
+
+    lines, problems = ledger.everything(home.find(), *words)
+    if as_json:
+        print(json.dumps([_row(line) for line in lines], indent=1, ensure_ascii=False))
+        return 0
+    heads = (
+        *("record", "variant", "verb", "on", "top-1, or ms a call", "seed", "commit"),
+        *("seal", "differs from the registry"),
+    )
+    cells = [
+        (
+            line.record.id,
+            line.record.variant,
+            line.record.verb,
+            tally.on(line.record),
+            tally.figure(line.record),
+            str(line.record.seed),
+            tally.commit(line.record),
+            tally.seal(line.record),
+            "" if line.differs == tally.seal(line.record) else line.differs,
+        )
+        for line in lines
+    ]
+    print(terminal.table(heads, cells) if lines else "nothing was measured yet: effcc fit does")
+    files = sorted({problem.place.file for problem in problems})
+    if files:
+        print(f"\nwrong, as effcc check says: {', '.join(files)}")
+    return 0
+
+
+def _show(words: Sequence[str], as_json: bool) -> int:
+    (record,) = _named("show", words, 1, 1)
+    assert record.filed
+    data = dict(record.filed.data)
+    if as_json:
+        print(json.dumps(data, indent=1, ensure_ascii=False))
+        return 0
+    print(f"{record.variant}/{record.id}: {record.filed.seal}\n")
+    print("\n".join(tally.outline(data)))
+    return 0
+
+
+def _compare(words: Sequence[str], as_json: bool) -> int:
+    from effcc.catalog.results import Record
+    from effcc.catalog.timings import Bench
+
+    found = _named("compare", words, 2)
+    accuracies = [record for record in found if isinstance(record, Record)]
+    times = [record for record in found if isinstance(record, Bench)]
+    if accuracies and times:
+        raise UsageError("results compare: an accuracy and a time; name records of one kind")
+    if as_json:
+        print(json.dumps(tally.compared(accuracies) or tally.ratios(times), indent=1))
+        return 0
+    print("\n".join(tally.accuracies(accuracies) if accuracies else tally.times(times)))
+    return 0
+
+
+def _diff(words: Sequence[str], as_json: bool) -> int:
+    from effcc.catalog import ledger
+
+    one, other = _named("diff", words, 2, 2)
+    found = ledger.differences(one, other)
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return 0
+    heads = (one.id, other.id)
+    print(tally.changes(found, heads) if found else "no difference but in what came out")
+    return 0
+
+
+_ACTIONS = {"list": _list, "show": _show, "compare": _compare, "diff": _diff}
+
+
+def _named(action: str, words: Sequence[str], least: int, most: int = 99) -> list[Record | Bench]:
+    if not least <= len(words) <= most:
+        wanted = many(least, "record") + ("" if most == least else " or more")
+        raise UsageError(f"results {action}: name {wanted}; effcc results list prints them")
+    from effcc.catalog import ledger
+
+    at = home.find()
+    return [ledger.find(word, at) for word in words]
+
+
+def _row(line: Line) -> dict[str, Any]:
+    from effcc.catalog.results import Record
+
+    record = line.record
+    assert record.filed
+    row: dict[str, Any] = {
+        "id": record.id,
+        "variant": record.variant,
+        "verb": record.verb,
+        "on": tally.on(record),
+        "seed": record.seed,
+        "commit": record.git["commit"],
+        "dirty": record.git["dirty"],
+        "seal": record.filed.seal,
+        "differs": line.differs,
+    }
+    if isinstance(record, Record):
+        top1 = record.metrics.get("top1")
+        row["fingerprint"] = record.dataset.fingerprint
+        if top1:
+            row |= {"top1": top1.value, "low": top1.low, "high": top1.high, "n": top1.n}
+    else:
+        row["seconds_a_call"] = {
+            f"{t.engine}, {t.network}, batch {t.batch}": t.median for t in record.timings
+        }
+    return row

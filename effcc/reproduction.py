@@ -1,0 +1,235 @@
+"""The verb that runs a record's command again and says whether its figure comes back.
+
+The record's settings lie over everything else, so that it is the run of then whatever the registry
+says now. It leaves nothing behind, unless it is told to keep it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effcc import checkout, exchange, rerun, tally
+from effcc.catalog import home
+from effcc.catalog.errors import UsageError, UserError
+from effcc.catalog.home import Home
+from effcc.nn import engines
+from effcc.train import process
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from effcc.catalog.results import Record
+    from effcc.catalog.spec import Spec
+    from effcc.sources.known import Source
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    """Run a record's command again, and say whether its figure comes back."""
+    process.keep_memory()  # before anything below imports torch
+    if args.record and args.at_commit:
+        raise UsageError("reproduce: --record keeps a run of today's code; leave out --at-commit")
+    at = home.find()
+    record = _of_accuracy(args.id, at)
+    elsewhere = rerun.allowed(args.flags)
+    console = _console()
+    _announce(record, console)
+    weights = rerun.weights(record, at, args.ckpt_path) if record.verb == "test" else None
+    if args.at_commit:
+        again = _at_commit(record, at, elsewhere, weights)
+    else:
+        again = _now(record, at, elsewhere, weights, console, args)
+    if again is None:  # the first process of the run says it
+        return 0
+    return _conclude(record, again, console)
+
+
+def _of_accuracy(word: str, at: Home) -> Record:
+    from effcc.catalog.ledger import find
+    from effcc.catalog.results import Record
+
+    found = find(word, at)
+    if not isinstance(found, Record):
+        raise UsageError(
+            f"{found.id} is a time: measure again with effcc bench {found.variant}, then "
+            "effcc results compare"
+        )
+    if "top1" not in found.metrics:
+        raise UsageError(f"{found.id} has no accuracy that could come back")
+    return found
+
+
+def _announce(record: Record, console: Console) -> None:
+    from effcc.catalog import results
+
+    console.print(f"[bold]{record.variant}/{record.id}[/]", highlight=False)
+    console.print(f"  {record.command}", highlight=False, markup=False)
+    top1 = record.metrics["top1"]
+    console.print(
+        f"  {tally.share(top1)}: {top1.correct} of {top1.n}, at commit {tally.commit(record)}",
+        highlight=False,
+        markup=False,
+    )
+    if results.edited(record):
+        console.print("  edited by hand: this is not what was measured", highlight=False)
+    if "--ckpt_path" in record.command and record.verb == "fit":
+        console.print("  went on from a checkpoint; this begins at the beginning", highlight=False)
+
+
+def _now(
+    record: Record,
+    at: Home,
+    elsewhere: Mapping[str, Any],
+    weights: Path | None,
+    console: Console,
+    args: argparse.Namespace,
+) -> Record | None:
+    """The run once more, with today's code."""
+    spec = rerun.spec(record, at, elsewhere)
+    engines.check("reproduce", [record.engine] if record.engine != "network" else [])
+    if spec.recipe.pretrained is True and not weights:
+        exchange.pull(spec)
+    from effcc.nn import weights as checkpoints
+    from effcc.train import provenance, run
+
+    spec, source = run.prepare(spec)
+    rerun.same_images(record, source)
+    if threads := _threads(record):
+        process.take_threads(threads)
+    with _place(at, keep=args.record) as place:
+        if weights:
+            read = checkpoints.read(weights)
+            again = run.evaluate(spec, source, place, args.command, read, engine=record.engine)
+        else:
+            compiled = "--compile" in record.command.split()
+            again = _trained(run.fit, spec, source, place, console, args, compiled)
+        if again:
+            again = replace(again, git=provenance.git(at.root))
+        if again and args.record:
+            _keep(again, at, console)
+    return again
+
+
+def _trained(
+    fit: Callable[..., Record | None],
+    spec: Spec,
+    source: Source,
+    place: Home,
+    console: Console,
+    args: argparse.Namespace,
+    compiled: bool,
+) -> Record | None:
+    try:
+        return fit(spec, source, place, console, args.command, None, compiled)
+    except UserError as error:
+        if not args.record:  # what it says of going on is over with the folder
+            error.args = (str(error).partition("; go on with ")[0],)
+        raise
+
+
+@contextmanager
+def _place(at: Home, *, keep: bool) -> Generator[Home]:
+    """Where the run's checkpoints go: the project, or a folder that is gone afterwards.
+
+    So `--ckpt_path last` stays the last run that somebody made for its own sake.
+    """
+    if keep:
+        yield at
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="effcc-") as folder:
+        yield Home(Path(folder).resolve())
+
+
+def _at_commit(
+    record: Record, at: Home, elsewhere: Mapping[str, Any], weights: Path | None
+) -> Record:
+    """The run once more, with the code of then."""
+    from effcc.catalog.ledger import find
+    from effcc.catalog.results import Record
+
+    rerun.same_images(record, rerun.source(record, elsewhere))
+    words = [record.verb, "--config", f"registry/{record.variant}.yaml"]
+    with checkout.of(record.git, at.root) as there, rerun.overlay(record, complete=False) as over:
+        words += ["--config", str(over)]
+        words += ["--ckpt_path", str(weights)] if weights else []
+        words += ["--engine", record.engine] if record.engine != "network" else []
+        words += ["--compile"] if "--compile" in record.command.split() else []
+        words += [f"--{key}={json.dumps(value)}" for key, value in elsewhere.items()]
+        before = set(there.results.glob("*/*.json"))
+        checkout.run(there, words, _threads(record))
+        (made,) = set(there.results.glob("*/*.json")) - before
+        again = find(str(made), there)
+        assert isinstance(again, Record)
+        return again
+
+
+def _threads(record: Record) -> int | None:
+    found = record.device.get("threads")
+    return found if isinstance(found, int) else None
+
+
+def _keep(record: Record, at: Home, console: Console) -> None:
+    """Record the run as any other, and bring its card up to date."""
+    from effcc.catalog import results
+    from effcc.report import cards
+
+    path = results.save(record, at)
+    cards.write(at)
+    console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False, markup=False)
+    console.print(f"  record      {at.shown(path)}", highlight=False, markup=False)
+
+
+def _conclude(then: Record, now: Record, console: Console) -> int:
+    """Say whether the figure came back; 0 if it lies within the record's interval, 1 if not."""
+    from effcc.catalog.ledger import differences
+
+    was, found = then.metrics["top1"], now.metrics["top1"]
+    assert was.low is not None
+    assert was.high is not None
+    within = was.low <= found.value <= was.high
+    others = {
+        key: pair
+        for key, pair in differences(then, now).items()
+        if key.partition(".")[0] in ("git", "versions", "device", "settings", "engine")
+    }
+    made = tally.changes(others, ("then", "now")) if others else "same code, packages and machine"
+    lines = [
+        f"\n{made}\n",
+        f"recorded  {tally.share(was)}: {was.correct} of {was.n}",
+        f"now       {100 * found.value:.1f} %: {found.correct} of {found.n}, "
+        + ("within the interval" if within else "outside the interval"),
+        f"bits      {_bits(then, now)}",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False)
+    return 0 if within else 1
+
+
+def _bits(then: Record, now: Record) -> str:
+    """Whether every figure is the same to its last digit.
+
+    A checkpoint's hash can say it too, but a file also holds how long its training took.
+    """
+    if then.verb == "fit" and then.checkpoint["sha256"] == now.checkpoint["sha256"]:
+        return "the same checkpoint, byte for byte"
+    for name, metric in then.metrics.items():
+        value = now.metrics[name].value if name in now.metrics else None
+        if value != metric.value:
+            return f"not the same: {name} {metric.value:.17g} then, {value:.17g} now"
+    for before, after in zip(then.curve, now.curve, strict=False):
+        shared = before.keys() & after.keys()
+        if any(before[key] != after[key] for key in shared):
+            return f"not the same: the figures of epoch {before['epoch']} differ"
+    return "the same: every figure to its last digit"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=True, quiet=not process.is_first())
