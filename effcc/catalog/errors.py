@@ -43,6 +43,7 @@ class Problem:
     place: Place
     key: str
     message: str
+    code: str = ""
 
     def __str__(self) -> str:
         return (
