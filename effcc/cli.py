@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from effcc import exchange, measures, options, reads, runs
+from effcc import bridges, exchange, measures, options, reads, runs
 from effcc.catalog.errors import UserError
 from effcc.train import process
 
@@ -58,4 +58,5 @@ VERBS = {
     "new": reads.new,
     "docs": reads.docs,
     "shards": exchange.shards,
+    "convert": bridges.convert,
 }

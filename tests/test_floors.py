@@ -185,6 +185,9 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["docs"],
         ["docs", "--check"],
         ["weights", "list"],
+        ["convert", "--help"],
+        ["convert", "model-index/tf-efficientnet-condconv.md", "--to", "pwc"],
+        ["convert", "model-index/tf-efficientnet-condconv.md", "--to", "hf", "--out", "cards"],
     ]
     python(RUN, json.dumps(list(HEAVY)), json.dumps(verbs))
     assert (project.models / "cc_b0_4e.md").is_file()
@@ -203,7 +206,7 @@ HELPED = {
     *("effcc", "effcc.cli", "effcc.options", "effcc.runs", "effcc.reads", "effcc.exchange"),
     *("effcc.request", "effcc.terminal", "effcc.catalog", "effcc.catalog.errors"),
     *("effcc.catalog.home", "effcc.catalog.words", "effcc.train", "effcc.train.process"),
-    *("effcc.measures", "effcc.nn", "effcc.nn.engines"),
+    *("effcc.measures", "effcc.bridges", "effcc.nn", "effcc.nn.engines"),
 }
 LOADED = """
 import contextlib, io, sys
