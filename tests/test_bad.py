@@ -1,4 +1,4 @@
-"""Every file in `bad/` begins with all that is wrong with it, each with its line and column."""
+"""Every file in `bad/` begins with all that is wrong with it: line, column, problem, code."""
 
 import re
 import shutil
@@ -14,14 +14,19 @@ FILES = sorted((Path(__file__).parent / "bad").iterdir())
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_bad_file_is_refused_with_every_problem_and_its_place(file, project):
-    """A problem is written as it is printed, without the name of the file."""
+    """A problem is written as `effcc check` prints it, without the name of the file."""
     lines = file.read_text("utf-8").splitlines()
     head = [re.fullmatch(r"(?:#|<!--) expect: (.+?)(?: -->)?", line) for line in lines]
     expected = [match[1] for match in head if match]
     with pytest.raises(BadFile) as caught:
         load(file, project)
-    found = [str(p).removeprefix(p.place.file).lstrip(": ") for p in caught.value.problems]
+    found = [printed(problem) for problem in caught.value.problems]
     assert found == [line.replace("ROOT", str(project.root)) for line in expected]
+
+
+def printed(problem):
+    line = str(problem).removeprefix(problem.place.file).lstrip(": ")
+    return f"{line} [{problem.code}]" if problem.code else line
 
 
 def load(file, project):

@@ -14,7 +14,7 @@ from records import bench, record
 from rendered import WORST, Page, to_html
 
 from effcc.catalog import modelindex, registry, results, timings
-from effcc.catalog.document import model_index_comment, parse, read
+from effcc.catalog.document import model_index_comment
 from effcc.catalog.home import Home
 from effcc.catalog.results import Metric
 from effcc.report import cards
@@ -221,7 +221,7 @@ def test_a_curve_is_drawn_and_told(project):
 def test_a_card_read_back_gives_the_claims_and_what_was_measured(project):
     results.save(record(project, "cc_b0_4e"), project)
     cards.write(project)
-    (found,) = modelindex.parse(read(project.models / "cc_b0_4e.md"))
+    (found,) = modelindex.load_file(project.models / "cc_b0_4e.md", project.root)
     claim = modelindex.load(project.model_index, project.root)["tf_efficientnet_cc_b0_4e"]
     assert replace(found, results=claim.results) == claim
     *published, measured = found.results
@@ -238,7 +238,7 @@ def test_a_card_read_back_gives_the_claims_and_what_was_measured(project):
 
 def test_the_citations_of_a_card_are_those_of_its_entry(project):
     cards.write(project)
-    (found,) = modelindex.parse(read(project.models / "cc_b0_4e.md"))
+    (found,) = modelindex.load_file(project.models / "cc_b0_4e.md", project.root)
     claim = modelindex.load(project.model_index, project.root)["tf_efficientnet_cc_b0_4e"]
     assert found.bibtex == claim.bibtex
 
@@ -392,7 +392,7 @@ def test_nothing_that_a_file_or_a_record_says_becomes_markup(project, plain, tex
     # What it was told, it says of itself to programs, too.
     _, data = meta.get_data(found[0])
     assert unescape(data["description"]).split() == text.split()
-    (claim,) = modelindex.parse(parse(model_index_comment(found[0])))
+    (claim,) = modelindex.parse(model_index_comment(found[0])).claims
     assert claim.collection.name == text
     assert claim.metadata["§ free"].text == text
     assert claim.results[0].metrics[text].data == text

@@ -68,6 +68,11 @@ def test_an_accuracy_above_one_is_in_percent(name, text, figure):
     assert metrics[name].text == figure
 
 
+def test_a_key_without_a_value_is_left_out():
+    nothing = Fact(None, "null")
+    assert understood({"LR": nothing}, {"box AP": nothing}) == ({}, {})
+
+
 def test_models_of_one_collection_stay_in_one():
     theirs = Collection("c", metadata=facts(LR="0.1") | {"Params(M)": Fact(6.5, "6.5")})
     first, second = metafiles.understood([Claim("a", theirs), Claim("b", theirs)])
@@ -81,6 +86,6 @@ def test_a_page_holds_the_claims_and_their_citations():
     text = metafiles.page(claims, "metafile.yml")
     assert text.startswith("# A\\_B \\<c\\>\n\nClaims of others, converted from `metafile.yml`.\n")
     assert text.count("@misc{a}") == 1
-    document = parse(model_index_comment(text), "f.md", text)
-    assert modelindex.parse(document) == claims
-    assert [claim.bibtex for claim in modelindex.parse(document)] == [("@misc{a}",)] * 2
+    found = modelindex.parse(model_index_comment(text), "f.md", text)
+    assert (found.claims, found.problems) == (claims, [])
+    assert [claim.bibtex for claim in found.claims] == [("@misc{a}",)] * 2

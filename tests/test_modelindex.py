@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from effcc.catalog import modelindex
 from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.document import BadFile, model_index_comment, parse, read
+from effcc.catalog.document import BadFile, model_index_comment, parse
 
 PUBLISHED = {
     # name: FLOPs, Parameters, File Size, Crop Pct, Image Size, top-1, top-5
@@ -44,7 +44,7 @@ TECHNIQUES = ("AutoAugment", "Label Smoothing", "RMSProp", "Stochastic Depth", "
 
 
 def claims_of(text):
-    return modelindex.parse(parse(text, "f"))
+    return modelindex.parse(text, "f").claims
 
 
 def claim_of(text):
@@ -318,7 +318,7 @@ def test_json_is_as_good_as_yaml(tmp_path):
 def there_and_back(claims):
     text = modelindex.dump(claims)
     page = f"---\ntitle: x\n---\n# Page\n\n<!--\n{text}-->\n\nAfter.\n"
-    return modelindex.parse(parse(model_index_comment(page), "f.md", page))
+    return modelindex.parse(model_index_comment(page), "f.md", page).claims
 
 
 @pytest.mark.parametrize(
@@ -413,4 +413,4 @@ def test_nothing_in_a_claim_ends_the_comment_that_holds_it(claim):
 def test_the_claims_of_a_dumped_page_are_read_from_disk(tmp_path, published):
     page = tmp_path / "page.md"
     page.write_text(f"<!--\n{modelindex.dump(published.values())}-->\n")
-    assert modelindex.parse(read(page)) == list(published.values())
+    assert modelindex.load_file(page, tmp_path) == list(published.values())

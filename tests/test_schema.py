@@ -6,7 +6,7 @@ from jsonschema import Draft202012Validator
 from effcc.catalog import schema
 from effcc.catalog.document import parse
 
-NAMES = ("registry", "model-index", "result")
+NAMES = ("registry", "result", "bench")
 
 
 def found(name, text):
@@ -57,21 +57,12 @@ def test_problems_come_in_the_order_of_the_file():
     assert [p.split(":")[1] for p in found("registry", text)] == ["1", "3", "4", "5"]
 
 
-def test_what_may_only_be_one_thing_is_named():
-    (problem,) = found("model-index", "Type: models")
-    assert problem.startswith("f:1:7: Type: expected ")
-    assert "model-index" in problem
-    assert "something else" not in problem
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("registry", "model: ''"),
         ("registry", "disputes: {FLOPs: wrong}"),
         ("registry", f"summary: {'x' * 301}"),
-        ("model-index", "Collections: [{Name: ''}]"),
-        ("model-index", f"Models: [{{Name: a, README: {'x' * 2001}}}]"),
         ("result", "schema: 2"),
     ],
 )
@@ -91,37 +82,6 @@ def test_no_message_leaves_the_reader_to_guess(name, text):
 )
 def test_the_nearest_known_word_is_offered_if_one_is_near(word, known, hint):
     assert schema.closest(word, known) == hint
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "inference time (ms/im)",
-        "RMSProp $\\epsilon$",
-        "Training Resources",
-        "Training Memory (GB)",
-        "Training Time",
-        "Gradient Clip",
-        "Iterations",
-        "Model Size",
-        "Width Multiplier",
-    ],
-)
-def test_keys_of_others_are_welcome_in_metadata(key):
-    assert found("model-index", f"Models: [{{Name: a, Metadata: {{{key}: 1}}}}]") == []
-
-
-@pytest.mark.parametrize(
-    "key", ["Batch size", "batch_size", "Epoch", "Weigth Decay", "BatchNorm momentum"]
-)
-def test_a_misspelt_key_in_metadata_is_a_mistake(key):
-    (problem,) = found("model-index", f"Models: [{{Name: a, Metadata: {{{key}: 1}}}}]")
-    assert f"Metadata.{key}: unknown key; did you mean" in problem
-
-
-@pytest.mark.parametrize("text", ["350", "'350'"])
-def test_a_published_count_may_be_quoted(text):
-    assert found("model-index", f"Models: [{{Name: a, Metadata: {{Epochs: {text}}}}}]") == []
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "1e999"])

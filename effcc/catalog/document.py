@@ -3,24 +3,35 @@
 Strict where leniency would hide a mistake: a key given twice, an unknown tag, a tab, a NUL are
 problems with a place. Numbers follow YAML 1.2 (`1e-5` is a number, `no` is a word), and a scalar's
 written text is kept, because `77.32%`, `'0.875'` and `1.0e-05` are how somebody published a figure.
+
+The parser is libyaml's. Its nodes know their places; data is made of them in `Nodes`, and the marks
+of a document only when somebody asks for one.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from effcc.catalog.errors import BadFile, Place, Problem
 from effcc.catalog.page import PAGES, model_index_comment, place_of
 
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _Loader
+else:  # without libyaml a tenth as fast
+    _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 KeyPath = tuple[str | int, ...]
+Pairs = dict[str, tuple[Any, Any]]  # of a mapping: by key, the nodes of the key and of the value
 
 # Far above any real card, far below what makes a machine swap: bounds on hostile files.
 MAX_BYTES = 16 * 2**20
@@ -28,7 +39,6 @@ MAX_NODES = 200_000
 MAX_DEPTH = 60
 MAX_DIGITS = 400
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[Any, str] = {
@@ -49,6 +59,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "null": (type(None),),
 }
+PLAIN, QUOTED = "plain", "quoted"  # tags of nodes that state none
 # Control characters, lone surrogates, and the line ends that YAML 1.1 and 1.2 disagree about.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ud800-\udfff\ufffe\uffff]"
@@ -56,8 +67,7 @@ _UNPRINTABLE = re.compile(
 _SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Where a value stands, where its key stands, and how a scalar was written."""
 
     value: Place
@@ -71,7 +81,7 @@ class Document:
 
     file: str
     data: Any
-    marks: dict[KeyPath, Mark] = field(repr=False)
+    marks: Mapping[KeyPath, Mark] = field(repr=False)
     text: str = field(repr=False, default="")
 
     def mark(self, path: KeyPath) -> Mark:
@@ -105,40 +115,36 @@ def read(path: Path, shown: str | None = None) -> Document:
         BadFile: the file is missing, not text, not YAML, or breaks a rule of this module.
     """
     shown = shown or str(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadFile(
-                Problem(Place(shown), "", f"larger than {MAX_BYTES >> 20} MiB; no card is")
-            )
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BadFile(Problem(Place(shown), "", f"cannot be read: {error.strerror}")) from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise BadFile(
-            Problem(Place(shown, line, 1), "", "not UTF-8; save the file as UTF-8")
-        ) from None
+    text = read_text(path, shown)
     if path.suffix.lower() in PAGES:
         return parse(model_index_comment(text, shown), shown, text)
-    if path.suffix.lower() == ".json":
-        text = _SURROGATES.sub(_joined, text)
     return parse(text, shown)
 
 
-def unquoted(text: str) -> Any:
-    """What a scalar without quotes is in YAML 1.2: a number, true, false, nothing, or the text."""
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if _INT.fullmatch(text):
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-    return float(text) if _FLOAT.fullmatch(text) else text
+def read_text(path: Path | str, shown: str) -> str:
+    """A file's text, whatever byte order mark it begins with.
 
-
-def _joined(pair: re.Match[str]) -> str:
-    """Two of JSON's escapes as the one character they stand for; YAML has another escape for it."""
-    return json.loads(f'"{pair[0]}"')
+    Raises:
+        BadFile: the file is missing, too large, or not UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            # No more than is there: asking for 16 MiB costs more than reading a card.
+            raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise BadFile(Problem(Place(shown), "", message, "MI001")) from None
+    if len(raw) > MAX_BYTES:
+        message = f"larger than {MAX_BYTES >> 20} MiB; no card is"
+        raise BadFile(Problem(Place(shown), "", message, "MI001"))
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = Place(shown, raw.count(b"\n", 0, error.start) + 1, 1)
+        message = "not UTF-8; save the file as UTF-8"
+        raise BadFile(Problem(place, "", message, "MI002")) from None
+    # YAML has another escape for characters beyond 16 bits than JSON's two in a row.
+    return _SURROGATES.sub(_joined, text) if str(path)[-5:].lower() == ".json" else text
 
 
 def parse(text: str, shown: str = "<text>", page: str = "") -> Document:
@@ -148,158 +154,228 @@ def parse(text: str, shown: str = "<text>", page: str = "") -> Document:
         BadFile: syntax, a key given twice, a forbidden tag, or nesting and aliases beyond any real
             file.
     """
+    root = compose(text, shown)
+    nodes = Nodes(shown)
+    data = nodes.data(root, ()) if root else None
+    if nodes.problems:
+        raise BadFile(*nodes.problems)
+    return Document(shown, data, _Marks(root, shown), page or text)
+
+
+def compose(text: str, shown: str) -> Any:
+    """The root of a YAML text's nodes, or None of an empty one.
+
+    Raises:
+        BadFile: syntax, or nesting and numbers of values beyond any real file.
+    """
     if bad := _UNPRINTABLE.search(text):
         message = f"control character {bad[0]!r}; remove it"
-        raise BadFile(Problem(place_of(text, bad.start(), shown), "", message))
-    builder = _Builder(shown)
+        raise BadFile(Problem(place_of(text, bad.start(), shown), "", message, "MI003"))
     try:
-        data = builder.document(yaml.parse(text, Loader=_Loader))
+        return _Composer(text, shown).get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
-        reason = f"not YAML: {error.problem or error.context}"
-        # The parser has a limit of its own, far above ours, and sees the whole nesting first.
-        if "nesting depth" in reason:
-            reason = f"nested more than {MAX_DEPTH} deep"
-        raise BadFile(Problem(place, "", reason)) from None
+        raise BadFile(_syntax(error, shown)) from None
+    except RecursionError:
+        message = f"nested more than {MAX_DEPTH} deep"
+        raise BadFile(Problem(Place(shown), "", message, "MI007")) from None
     except yaml.YAMLError as error:
-        raise BadFile(Problem(Place(shown), "", f"not YAML: {error}")) from None
-    if builder.problems:
-        raise BadFile(*builder.problems)
-    return Document(shown, data, builder.marks, page or text)
+        raise BadFile(Problem(Place(shown), "", f"not YAML: {error}", "MI004")) from None
 
 
-@dataclass(slots=True)
-class _Node:
-    kind: str  # scalar, map, seq
-    place: Place
-    value: Any  # text, [(key node, value node)], [node]
-    tag: str | None = None
-    quoted: bool = False
+@functools.lru_cache(maxsize=8192)  # cards repeat each other
+def unquoted(text: str) -> Any:
+    """What a scalar without quotes is in YAML 1.2: a number, true, false, nothing, or the text."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INT.fullmatch(text):
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    return float(text) if _FLOAT.fullmatch(text) else text
 
 
-class _Builder:
-    """Events to nodes, nodes to data and marks, with the limits counted on the way."""
+def is_plain(node: Any) -> bool:
+    """Whether a node is a scalar without quotes or tag, which readers take for what they like."""
+    return node.tag == PLAIN
+
+
+class Nodes:
+    """Nodes as data, with the mistakes that YAML lets pass collected in `problems`."""
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
         self.problems: list[Problem] = []
-        self.marks: dict[KeyPath, Mark] = {}
-        self.anchors: dict[str, _Node] = {}
         self.count = 0
 
-    def document(self, events: Iterator[Any]) -> Any:
-        documents = 0
-        data = None
-        for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    self.fail(self.place(event), "a second document; keep one a file")
-                node = self.node(next(events), events, 0)
-                data = self.data(node, (), node.place)
-        return data
+    def place(self, node: Any) -> Place:
+        """Where a node begins."""
+        mark = node.start_mark
+        return Place(self.shown, mark.line + 1, mark.column + 1)
 
-    def node(self, event: Any, events: Iterator[Any], depth: int) -> _Node:
-        place = self.place(event)
-        if depth > MAX_DEPTH:
-            self.fail(place, f"nested more than {MAX_DEPTH} deep")
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self.anchors:
-                self.fail(
-                    place, f"alias *{event.anchor} has no anchor before it (or stands inside it)"
-                )
-            return self.anchors[event.anchor]
-        tag = event.tag if event.tag != "!" else _CORE + "str"
-        if tag is not None and tag not in _TAGS:
-            self.fail(place, f"tag {tag.replace(_CORE, '!!')} is not allowed; data only")
-        if isinstance(event, yaml.ScalarEvent):
-            node = _Node("scalar", place, event.value, tag, event.style in ("'", '"', "|", ">"))
-        elif isinstance(event, yaml.SequenceStartEvent):
-            node = _Node("seq", place, [], tag)
-            while not isinstance(item := next(events), yaml.SequenceEndEvent):
-                node.value.append(self.node(item, events, depth + 1))
-        else:
-            node = _Node("map", place, [], tag)
-            while not isinstance(key := next(events), yaml.MappingEndEvent):
-                pair = self.node(key, events, depth + 1), self.node(next(events), events, depth + 1)
-                node.value.append(pair)
-        if event.anchor:
-            self.anchors[event.anchor] = node
-        return node
+    def report(self, node: Any, path: KeyPath, message: str, code: str) -> None:
+        """Collect a problem at a node."""
+        self.problems.append(Problem(self.place(node), dotted(path), message, code))
 
-    def data(self, node: _Node, path: KeyPath, key: Place) -> Any:
-        if node.kind == "scalar":
-            self.enter(node, len(path))
-            self.marks[path] = Mark(node.place, key, node.value)
+    def data(self, node: Any, path: KeyPath) -> Any:
+        """Everything at and below a node as dicts, lists and scalars."""
+        if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, path)
-        if node.tag not in (None, _CORE + node.kind):
-            message = f"a {node.kind} is not of type {(node.tag or '').removeprefix(_CORE)}"
-            self.problems.append(Problem(node.place, dotted(path), message))
-        self.marks[path] = Mark(node.place, key)
-        if node.kind == "map":
-            return self.mapping(node, path)
-        self.enter(node, len(path))
-        return [self.data(item, (*path, i), item.place) for i, item in enumerate(node.value)]
+        if isinstance(node, yaml.SequenceNode):
+            return [self.data(item, (*path, i)) for i, item in enumerate(self.items(node, path))]
+        pairs = self.pairs(node, path)
+        return {key: self.data(value, (*path, key)) for key, (_, value) in pairs.items()}
 
-    def mapping(self, node: _Node, path: KeyPath, depth: int = 0) -> dict[str, Any]:
-        self.enter(node, len(path) + depth)
-        merged: dict[str, Any] = {}
-        own: dict[str, Place] = {}
-        for key, value in node.value:
-            if key.kind != "scalar":
-                message = "a key must be a word, not a list"
-                self.problems.append(Problem(key.place, dotted(path), message))
-            elif key.value in own:
-                message = f"given twice, first on line {own[key.value].line}; keep one"
-                self.problems.append(Problem(key.place, dotted((*path, key.value)), message))
-            else:
-                own[key.value] = key.place
-                if key.value == "<<" and not key.quoted:
-                    merged = self.merge(value, path, depth)
-        result = merged
-        for key, value in node.value:
-            stated = key.kind == "scalar" and own.get(key.value) is key.place
-            if stated and (key.value != "<<" or key.quoted):
-                result[key.value] = self.data(value, (*path, key.value), key.place)
-        return result
-
-    def merge(self, value: _Node, path: KeyPath, depth: int) -> dict[str, Any]:
-        """What `<<` brings; of several mappings the first that has a key gives it."""
-        merged: dict[str, Any] = {}
-        for source in reversed(value.value if value.kind == "seq" else [value]):
-            if source.kind == "map":
-                merged |= self.mapping(source, path, depth + 1)
-            else:
-                self.problems.append(Problem(value.place, dotted(path), "<< takes a mapping"))
-        return merged
-
-    def scalar(self, node: _Node, path: KeyPath) -> Any:
-        value = self.untagged(node, path)
-        kind = (node.tag or "").removeprefix(_CORE)
-        if kind and (type(value) not in _KINDS.get(kind, ())):
-            message = f"{node.value!r} is not of type {kind}"
-            self.problems.append(Problem(node.place, dotted(path), message))
+    def scalar(self, node: Any, path: KeyPath) -> Any:
+        """The value of a scalar."""
+        tag, text = node.tag, node.value
+        if tag == QUOTED:
+            return text
+        if len(text) > MAX_DIGITS and _INT.fullmatch(text):
+            self.report(node, path, f"a number of more than {MAX_DIGITS} digits", "MI007")
+            return 0
+        if tag == PLAIN:
+            return unquoted(text)
+        self.check_tag(node)
+        kind = tag.removeprefix(_CORE)
+        value = text if kind == "str" else unquoted(text)
+        if type(value) not in _KINDS.get(kind, ()):
+            self.report(node, path, f"{text!r} is not of type {kind}", "MI006")
         return value
 
-    def untagged(self, node: _Node, path: KeyPath) -> Any:
-        if node.tag == _CORE + "str" or (node.quoted and node.tag is None):
-            return node.value
-        if len(node.value) > MAX_DIGITS and _INT.fullmatch(node.value):
-            message = f"a number of more than {MAX_DIGITS} digits"
-            self.problems.append(Problem(node.place, dotted(path), message))
-            return 0
-        return unquoted(node.value)
+    def items(self, node: Any, path: KeyPath) -> list[Any]:
+        """The nodes in a list."""
+        self.enter(node, len(path))
+        self.check_kind(node, path, "seq")
+        return node.value
 
-    def enter(self, node: _Node, depth: int) -> None:
+    def pairs(self, node: Any, path: KeyPath, depth: int = 0) -> Pairs:
+        """The keys of a mapping, what `<<` brings before its own."""
+        self.enter(node, len(path) + depth)
+        self.check_kind(node, path, "map")
+        own: Pairs = {}
+        for pair in node.value:
+            key = pair[0]
+            word = key.value
+            if not isinstance(word, str):
+                self.report(key, path, "a key must be a word, not a list", "MI009")
+            elif word in own:
+                line = own[word][0].start_mark.line + 1
+                message = f"given twice, first on line {line}; keep one"
+                self.report(key, (*path, word), message, "MI005")
+            else:
+                own[word] = pair
+        if "<<" in own and is_plain(own["<<"][0]):
+            return self.merge(own.pop("<<")[1], path, depth) | own
+        return own
+
+    def merge(self, node: Any, path: KeyPath, depth: int) -> Pairs:
+        """What `<<` brings; of several mappings the first that has a key gives it."""
+        merged: Pairs = {}
+        several = isinstance(node, yaml.SequenceNode)
+        for source in reversed(node.value if several else [node]):
+            if isinstance(source, yaml.MappingNode):
+                merged |= self.pairs(source, path, depth + 1)
+            else:
+                self.report(node, path, "<< takes a mapping", "MI009")
+        return merged
+
+    def check_kind(self, node: Any, path: KeyPath, kind: str) -> None:
+        """Hold the tag of a list or mapping, if it states one, against what it is."""
+        if node.tag != PLAIN:
+            self.check_tag(node)
+            if node.tag != _CORE + kind:
+                message = f"a {kind} is not of type {node.tag.removeprefix(_CORE)}"
+                self.report(node, path, message, "MI006")
+
+    def check_tag(self, node: Any) -> None:
+        """Refuse tags that make more than data."""
+        if node.tag not in _TAGS:
+            tag = node.tag.replace(_CORE, "!!")
+            self.fail(node, f"tag {tag} is not allowed; data only", "MI006")
+
+    def enter(self, node: Any, depth: int) -> None:
+        """Count a list or mapping and what it holds, once for every alias that leads to it."""
+        self.count += 1 + len(node.value)
+        if self.count <= MAX_NODES and depth <= MAX_DEPTH:
+            return
+        if self.count > MAX_NODES:
+            message = f"more than {MAX_NODES} values once aliases are followed"
+            self.fail(node, message, "MI007")
+        self.fail(node, f"nested more than {MAX_DEPTH} deep, or an alias in itself", "MI007")
+
+    def fail(self, node: Any, message: str, code: str) -> None:
+        """Give up the document."""
+        raise BadFile(Problem(self.place(node), "", message, code), *self.problems)
+
+
+def _joined(pair: re.Match[str]) -> str:
+    """Two of JSON's escapes as the one character they stand for."""
+    return json.loads(f'"{pair[0]}"')
+
+
+class _Composer(_Loader):
+    """The parser, and what it asks for every node: its tag, and whether there may be one more."""
+
+    # What it tells at every step down and up is of no use here: functions that cost nothing.
+    descend_resolver: Any = {}.get
+    ascend_resolver: Any = ().__len__
+
+    def __init__(self, text: str, shown: str) -> None:
+        super().__init__(text)
+        self.shown, self.count = shown, 0
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         self.count += 1
         if self.count > MAX_NODES:
-            self.fail(node.place, f"more than {MAX_NODES} values once aliases are followed")
-        if depth > MAX_DEPTH:
-            self.fail(node.place, f"nested more than {MAX_DEPTH} deep")
+            message = f"more than {MAX_NODES} values"
+            raise BadFile(Problem(Place(self.shown), "", message, "MI007"))
+        return PLAIN if implicit is True or implicit[0] else QUOTED
 
-    def place(self, event: Any) -> Place:
-        return Place(self.shown, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def fail(self, place: Place, message: str) -> None:
-        raise BadFile(Problem(place, "", message), *self.problems)
+def _syntax(error: yaml.MarkedYAMLError, shown: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
+    reason = str(error.problem or error.context)
+    if "another document" in reason:
+        return Problem(place, "", "a second document; keep one a file", "MI008")
+    if "undefined alias" in reason:
+        return Problem(place, "", "an alias without an anchor before it", "MI007")
+    if "duplicate anchor" in str(error.context):
+        return Problem(place, "", "an anchor given twice; rename one", "MI007")
+    # The parser has a limit of its own, far above ours, and sees the whole nesting first.
+    if "nesting depth" in reason:
+        return Problem(place, "", f"nested more than {MAX_DEPTH} deep", "MI007")
+    return Problem(place, "", f"not YAML: {reason}", "MI004")
+
+
+class _Marks(Mapping[KeyPath, Mark]):
+    """The marks of a document, made when the first is asked for."""
+
+    def __init__(self, root: Any, shown: str) -> None:
+        self.root, self.nodes = root, Nodes(shown)
+
+    @functools.cached_property
+    def all(self) -> dict[KeyPath, Mark]:
+        found: dict[KeyPath, Mark] = {}
+        if self.root:
+            self.collect(self.root, (), self.nodes.place(self.root), found)
+        return found
+
+    def collect(self, node: Any, path: KeyPath, key: Place, found: dict[KeyPath, Mark]) -> None:
+        if isinstance(node, yaml.ScalarNode):
+            found[path] = Mark(self.nodes.place(node), key, node.value)
+            return
+        found[path] = Mark(self.nodes.place(node), key)
+        if isinstance(node, yaml.SequenceNode):
+            for number, item in enumerate(node.value):
+                self.collect(item, (*path, number), self.nodes.place(item), found)
+        else:
+            for name, (own, value) in self.nodes.pairs(node, path).items():
+                self.collect(value, (*path, name), self.nodes.place(own), found)
+
+    def __getitem__(self, path: KeyPath) -> Mark:
+        return self.all[path]
+
+    def __iter__(self) -> Iterator[KeyPath]:
+        return iter(self.all)
+
+    def __len__(self) -> int:
+        return len(self.all)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 COMMAND_LINE = "command line"  # the file of what was typed there
 
@@ -19,8 +20,7 @@ class UsageError(UserError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A position in a file, counted from 1; line 0 is the whole file, or a command line."""
 
     file: str
@@ -38,12 +38,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something wrong in a file, in words that say what to write instead."""
+    """Something wrong in a file, in words that say what to write instead.
+
+    `code` names the rule of model-index files that it breaks, see `rules`; `mend` is the text that
+    stands there and the text to put in its stead, where that needs no thought.
+    """
 
     place: Place
     key: str
     message: str
     code: str = ""
+    mend: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return (

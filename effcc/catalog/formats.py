@@ -13,14 +13,14 @@ from effcc.catalog import (
     huggingface_card,
     metafiles,
     modelindex,
+    page,
+    rules,
 )
 from effcc.catalog.claim import Claim
 from effcc.catalog.converted import Converted
 from effcc.catalog.document import Document
 from effcc.catalog.errors import BadFile, Place, Problem, UsageError
 from effcc.catalog.hub_results import INDEX
-from effcc.catalog.hub_terms import WARNINGS
-from effcc.catalog.page import PAGES, may_hold_index
 
 # A model-index as Papers with Code had it, one in a Hugging Face card, and eval results.
 PWC, HF, EVAL_RESULTS = "pwc", "hf", "eval-results"
@@ -49,14 +49,8 @@ def read(path: Path, to: str = "", model: str | None = None) -> Found:
         UsageError: the model of eval results has to be named.
     """
     shown = str(path)
-    if path.suffix.lower() in PAGES and path.is_file():
-        front = _front(path, shown)
-        if may_hold_index(path) and (front is None or to != PWC):
-            return _index(path)
-        if front is None:
-            message = f"neither a model-index comment nor `{INDEX}:` in front matter"
-            raise BadFile(Problem(Place(shown), "", message))
-        return _card(front)
+    if path.suffix.lower() in page.PAGES:
+        return _of_page(path, shown, to)
     found = document.read(path, shown)
     if isinstance(found.data, list):
         return _eval_results(found, model or _model_of(path))
@@ -97,25 +91,46 @@ def models_in(text: str, shown: str) -> list[str]:
     return [claim.name for claim in huggingface_card.read(front)[0]] if front else []
 
 
+def _of_page(path: Path, shown: str, to: str) -> Found:
+    text = document.read_text(path, shown)
+    comments = [part for part in page.parts(text, shown) if not part.front_matter]
+    front = _front(text, shown, needed=not comments)
+    if front is None:
+        return _index(path)
+    if not comments or to == PWC:
+        return _card(front)
+    found = modelindex.Found()
+    for comment in comments:
+        one = modelindex.parse(comment.text, shown, text)
+        found.claims += one.claims
+        found.problems += one.problems
+    return _understood(found)
+
+
+def _front(text: str, shown: str, *, needed: bool) -> Document | None:
+    """The front matter of a page, if it has a `model-index`; raises BadFile if one is needed."""
+    try:
+        front = front_matter.read(text, shown)
+    except BadFile:
+        if needed:
+            raise
+        return None
+    if front and isinstance(front.data, dict) and {INDEX, "model_index"} & front.data.keys():
+        return front
+    if needed:
+        message = f"neither a model-index comment nor `{INDEX}:` in front matter"
+        raise BadFile(Problem(Place(shown), "", message))
+    return None
+
+
 def _index(path: Path) -> Found:
     here = Path.cwd()
     root = here if path.resolve().is_relative_to(here.resolve()) else path.parent
-    return Found(metafiles.understood(modelindex.load_file(path, root)))
+    return _understood(modelindex.check([path], root))
 
 
-def _front(path: Path, shown: str) -> Document | None:
-    """The front matter of a page, if it has a `model-index`."""
-    try:
-        front = front_matter.read(path.read_text("utf-8-sig"), shown)
-    except UnicodeDecodeError:
-        return None  # whoever reads the file next says so
-    except BadFile:
-        if may_hold_index(path):
-            return None
-        raise
-    if front is None or not isinstance(front.data, dict):
-        return None
-    return front if {INDEX, "model_index"} & front.data.keys() else None
+def _understood(found: modelindex.Found) -> Found:
+    return Found(metafiles.understood(found.claims), (), _doubtful(found.problems))
 
 
 def _card(front: Document) -> Found:
@@ -134,7 +149,7 @@ def _eval_results(found: Document, model: str | None) -> Found:
 
 def _doubtful(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """Those of the problems that are only doubts; raises BadFile if there are others."""
-    if wrong := [problem for problem in problems if problem.code not in WARNINGS]:
+    if wrong := [problem for problem in problems if rules.is_error(problem.code)]:
         raise BadFile(*wrong)
     return tuple(problems)
 

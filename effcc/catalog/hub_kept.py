@@ -37,18 +37,23 @@ def held(claim: Claim) -> tuple[Result, ...]:
     return claim.results or (claim.collection.results if claim.collection else ())
 
 
+def words(of: Claim | Result) -> Any:
+    """What stands where the Hub's words are kept, without places; people may have edited it."""
+    return hub_terms.bare(of.extra.get(KEPT, {}))
+
+
 def kept(result: Result) -> Mapping[str, Any]:
     """What a result keeps of the Hub's words; nothing if somebody wrote there what does not fit."""
-    return result.extra.get(KEPT, {}) if fits(result) else {}
+    return words(result) if fits(result) else {}
 
 
 def fits(result: Result) -> bool:
-    """Whether what is kept of a result is as it is kept here; people may have edited it."""
-    words = result.extra.get(KEPT, {})
-    if not isinstance(words, Mapping):
+    """Whether what is kept of a result is as it is kept here."""
+    found = words(result)
+    if not isinstance(found, Mapping):
         return False
-    metrics = words.get("metrics", {})
-    parts = [metrics, *(words.get(key, {}) for key in ("task", "dataset", "source", EVAL))]
+    metrics = found.get("metrics", {})
+    parts = [metrics, *(found.get(key, {}) for key in ("task", "dataset", "source", EVAL))]
     return (
         all(isinstance(part, Mapping) for part in parts)
         and metrics.keys() <= {k for k, fact in result.metrics.items() if fact.data is not None}
@@ -56,9 +61,9 @@ def fits(result: Result) -> bool:
     )
 
 
-def value(fact: Fact, words: Mapping[str, Any]) -> tuple[Any, str | None]:
+def value(fact: Fact, of_metric: Mapping[str, Any]) -> tuple[Any, str | None]:
     """As `hub_terms.value`, unless it is kept that the Hub has the figure as text."""
-    return (fact.text, None) if words.get("value") == TEXT else hub_terms.value(fact)
+    return (fact.text, None) if of_metric.get("value") == TEXT else hub_terms.value(fact)
 
 
 def worded(fact: Fact) -> dict[str, Any]:
@@ -106,5 +111,5 @@ def losses(claim: Claim, number: int, result: Result, why: str) -> Iterator[Prob
 
 
 def _without_source(result: Result) -> Result:
-    words = {key: value for key, value in result.extra[KEPT].items() if key != "source"}
-    return replace(result, extra={KEPT: words} if words else {})
+    left = {key: part for key, part in result.extra[KEPT].items() if key != "source"}
+    return replace(result, extra={KEPT: left} if left else {})

@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog import yamltext
 from effcc.catalog.claim import Fact
 from effcc.catalog.document import Document, KeyPath, unquoted
 
@@ -25,8 +24,6 @@ KEPT = "Hugging Face"
 WRITTEN = "written"
 # The kinds of name.
 TASK, DATASET, METRIC = "task", "dataset", "metric"
-# Codes of what is doubtful; the others from MI070 to MI089 are of what is wrong.
-WARNINGS = frozenset({"MI077", "MI078", "MI079", "MI086", "MI087", "MI088", "MI089"})
 # Both formats need a task and a data set; nobody's is called this.
 _NOT_STATED = ("other", "not stated")
 # Names whose identifier on the Hub is not just their letters. Data sets: huggingface.co/datasets;
@@ -95,7 +92,7 @@ def value(fact: Fact) -> tuple[Any, str | None]:
         text = f"{Decimal(percent[1]).scaleb(-2):f}"
         return Fact(float(text), text), data
     if isinstance(data, bool) or not isinstance(data, int | float):
-        return yamltext.plain(data), None
+        return _parts(data), None
     if _alike(fact.text, data):
         return Fact(data, fact.text), None
     return Fact(data, _number(data)), fact.text
@@ -113,12 +110,32 @@ def unwritten(fact: Fact, args: Any) -> tuple[Fact, Any]:
 
 
 def fact(document: Document, path: KeyPath, data: Any) -> Fact:
-    """A value of a document with the text it was written as; a list's figures keep theirs."""
+    """A value of a document with the text it was written as; figures in it keep theirs."""
     mark = document.mark(path)
-    if isinstance(data, list):
+    if isinstance(data, dict):
+        data = {key: fact(document, (*path, key), item) for key, item in data.items()}
+    elif isinstance(data, list):
         items = (fact(document, (*path, number), item) for number, item in enumerate(data))
         data = tuple(item.data if isinstance(item.data, str) else item for item in items)
     return Fact(data, mark.text, mark.value)
+
+
+def bare(data: Any) -> Any:
+    """Data without the places and texts of its facts, all the way down."""
+    if isinstance(data, Fact):
+        return bare(data.data)
+    if isinstance(data, Mapping):
+        return {key: bare(item) for key, item in data.items()}
+    return [bare(item) for item in data] if isinstance(data, list | tuple) else data
+
+
+def _parts(data: Any) -> Any:
+    """A list or a mapping of figures, each as both YAMLs read it."""
+    if isinstance(data, Fact):
+        return value(data)[0]
+    if isinstance(data, Mapping):
+        return {key: _parts(item) for key, item in data.items()}
+    return [_parts(item) for item in data] if isinstance(data, list | tuple) else data
 
 
 def _alike(text: str, data: float) -> bool:

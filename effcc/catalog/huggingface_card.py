@@ -25,7 +25,7 @@ _WHY = "a Hugging Face model-index holds results only"
 def read(document: Document) -> tuple[list[Claim], list[Problem]]:
     """The models of a card's front matter, and what is wrong or doubtful in it, each with its code.
 
-    What is wrong is left out of the claims; `hub_terms.WARNINGS` are the codes of what is doubtful.
+    What is wrong, `rules.is_error`, is left out of the claims.
     A source that all results share is the model's paper if its address is a paper's.
     """
     problems = Problems(document)
@@ -98,7 +98,7 @@ def _model(claim: Claim, lost: list[Problem]) -> dict[str, Any]:
     """One model as the front matter has it; what is lost of its results is added to the list."""
     named = hub_kept.paper_as_source(claim)
     source = {"source": hub_kept.source(named[1])} if named else {}
-    kept = claim.extra.get(KEPT, {})
+    kept = hub_kept.words(claim)
     if not isinstance(kept, Mapping) or kept.keys() & {"name", "results"}:
         lost.append(loss(claim.place, ("Models", claim.name, KEPT), hub_kept.EDITED))
         kept = {}

@@ -25,7 +25,8 @@ def understood(claims: Sequence[Claim]) -> list[Claim]:
     """Claims whose figures carry their unit themselves.
 
     `Params(M): 6.5` becomes `Parameters: 6.5M`, unless the entry has `Parameters` as well. An
-    accuracy above 1 is in percent and gets the sign. Everything else stays as it is.
+    accuracy above 1 is in percent and gets the sign. A key without a value, which a reader reports,
+    is left out. Everything else stays as it is.
     """
     collections: dict[int, Collection] = {}
     found: list[Claim] = []
@@ -61,6 +62,8 @@ def page(claims: Sequence[Claim], source: str) -> str:
 def _counts(metadata: Mapping[str, Fact]) -> dict[str, Fact]:
     found: dict[str, Fact] = {}
     for key, fact in metadata.items():
+        if fact.data is None:
+            continue
         count = _COUNT.fullmatch(key)
         name = _COUNTED[count[1].lower()] if count else key
         if count and name not in metadata and name not in found and _DIGITS.fullmatch(fact.text):
@@ -78,6 +81,7 @@ def _shares(results: tuple[Result, ...]) -> tuple[Result, ...]:
             metrics={
                 name: _share(fact) if _ACCURACY.fullmatch(name) else fact
                 for name, fact in result.metrics.items()
+                if fact.data is not None
             },
         )
         for result in results

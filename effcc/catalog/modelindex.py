@@ -1,25 +1,39 @@
-"""What others publish about models: a model-index as frozen claims, and back to text.
-
-A claim is somebody's word. Its figures keep their written form and precision and the line they
-stand on; nothing here decides whether they are true. The format is documented at
-https://github.com/paperswithcode/model-index.
-"""
+"""Model-index files: what they and the files they import claim, and claims back as text."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
+import glob
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from effcc.catalog import schema
+from effcc.catalog import page, schema
 from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.document import Document, KeyPath, read, unquoted
-from effcc.catalog.errors import BadFile, Problem
+from effcc.catalog.document import read_text, unquoted
+from effcc.catalog.entries import Parser
+from effcc.catalog.errors import BadFile, Place, Problem
+from effcc.catalog.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
 
-_BIBTEX = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
+_DATA = (".yml", ".yaml", ".json")
+# What a data file begins a line with if it is a model-index, among all the YAML of a repository.
+_INDEX_KEY = re.compile(r"^[\s{]*[\"']?(models|collections|import)[\"']?\s*:", re.I | re.M)
+
+
+@dataclass(slots=True)
+class Found:
+    """What files claim, everything wrong with them, and where the files are that places name."""
+
+    claims: list[Claim] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def load(folder: Path, root: Path) -> dict[str, Claim]:
@@ -30,99 +44,63 @@ def load(folder: Path, root: Path) -> dict[str, Claim]:
         root: imports may not leave it; messages name files relative to it.
 
     Raises:
-        BadFile: with the problems of all files.
+        BadFile: with the problems and doubts of all files.
     """
-    reader = _Reader(root)
-    claims: dict[str, Claim] = {}
-    for file in files_in(folder):
-        for claim in reader.read(file):
-            if other := claims.get(claim.name):
-                message = f"{claim.name!r} is already in {other.place.short}; rename one"
-                reader.problems.append(Problem(claim.place, "Name", message))
-            claims.setdefault(claim.name, claim)
-    if reader.problems:
-        raise BadFile(*reader.problems)
-    return claims
-
-
-def files_in(folder: Path) -> list[Path]:
-    """The files of a folder that may hold a model-index, sorted."""
-    return sorted(f for f in folder.glob("*") if f.suffix in (".md", ".yml", ".yaml", ".json"))
+    suffixes = (*page.PAGES, *_DATA)
+    found = check(sorted(f for f in folder.glob("*") if f.suffix.lower() in suffixes), root)
+    if found.problems:
+        raise BadFile(*found.problems)
+    return {claim.name: claim for claim in found.claims}
 
 
 def load_file(path: Path, root: Path) -> list[Claim]:
     """The claims of one file and of those it imports, each file once.
 
     Raises:
-        BadFile: with every problem of all of them.
+        BadFile: with every problem and doubt of all of them.
     """
-    reader = _Reader(root)
-    claims = reader.read(path)
-    if reader.problems:
-        raise BadFile(*reader.problems)
-    return claims
+    found = check([path], root)
+    if found.problems:
+        raise BadFile(*found.problems)
+    return found.claims
 
 
-def parse(document: Document) -> list[Claim]:
-    """The claims of a document, in order.
+def parse(text: str, shown: str = "<text>", page: str = "") -> Found:
+    """What a YAML text claims that imports nothing; `page` is what it was cut from, if it was."""
+    found = Parser(shown, page).parse(text)
+    return Found(_linked([found]), found.problems)
 
-    Raises:
-        BadFile: with everything the schema or the references between entries do not allow.
+
+def check(paths: Iterable[Path], root: Path, *, outside: bool = False) -> Found:
+    """Read files, and what they import, for everything that is wrong with them.
+
+    Args:
+        paths: the files, which are one index: no model may be in two of them.
+        root: messages name files relative to it, and imports may not leave it
+        outside: unless this allows them to.
     """
-    problems = schema.problems(document, "model-index")
-    if problems:
-        raise BadFile(*problems)
-    data = document.data or {}
-    collections: dict[str, Collection] = {}
-    for number, item in enumerate(data.get("Collections", ())):
-        if item["Name"] in collections:
-            problems.append(
-                document.problem(
-                    ("Collections", number, "Name"), f"{item['Name']!r} is given twice"
-                )
-            )
-        collections[item["Name"]] = Collection(
-            name=item["Name"],
-            papers=_papers(item.get("Paper")),
-            metadata=_facts(document, ("Collections", number, "Metadata"), item.get("Metadata")),
-            code=item.get("Code"),
-            readme=item.get("README"),
-        )
-    claims: dict[str, Claim] = {}
-    bibtex = tuple(match.strip() for match in _BIBTEX.findall(document.text))
-    for number, item in enumerate(data.get("Models", ())):
-        path: KeyPath = ("Models", number)
-        named = item.get("In Collection")
-        if named is not None and named not in collections:
-            hint = (
-                schema.closest(named, collections)
-                or f"; this file has: {', '.join(collections) or 'none'}"
-            )
-            problems.append(
-                document.problem((*path, "In Collection"), f"no collection {named!r}{hint}")
-            )
-        if item["Name"] in claims:
-            problems.append(
-                document.problem((*path, "Name"), f"{item['Name']!r} is given twice; rename one")
-            )
-        claims[item["Name"]] = Claim(
-            name=item["Name"],
-            collection=collections.get(named) if named else None,
-            papers=_papers(item.get("Paper")),
-            metadata=_facts(document, (*path, "Metadata"), item.get("Metadata")),
-            code=item.get("Code"),
-            weights=(item["Weights"],) if item.get("Weights") else (),
-            readme=item.get("README"),
-            results=tuple(
-                _result(document, (*path, "Results", i), r)
-                for i, r in enumerate(item.get("Results", ()))
-            ),
-            place=document.mark((*path, "Name")).value,
-            bibtex=bibtex,
-        )
-    if problems:
-        raise BadFile(*problems)
-    return list(claims.values())
+    reader = _Reader(root, outside)
+    with _uncollected():
+        for path in paths:
+            reader.file(path)
+        claims = _linked(reader.texts)
+    problems = [problem for text in reader.texts for problem in text.problems]
+    return Found(claims, problems, reader.files)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files below a folder that hold a model-index, sorted; hidden folders are passed over."""
+    found: list[Path] = []
+    for base, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(base, name)
+            suffix = path.suffix.lower()
+            if (suffix in page.PAGES and page.may_hold_index(path)) or (
+                suffix in _DATA and _INDEX_KEY.search(path.read_text("utf-8", errors="replace"))
+            ):
+                found.append(path)
+    return sorted(found)
 
 
 def dump(claims: Iterable[Claim]) -> str:
@@ -134,130 +112,194 @@ def dump(claims: Iterable[Claim]) -> str:
     collections = {claim.collection.name: claim.collection for claim in claims if claim.collection}
     data: dict[str, Any] = {"Type": "model-index"}
     if collections:
-        data["Collections"] = [_without_none(_collection_data(c)) for c in collections.values()]
-    data["Models"] = [_without_none(_claim_data(claim)) for claim in claims]
+        data["Collections"] = [_written(collection) for collection in collections.values()]
+    data["Models"] = [_written(claim) for claim in claims]
     text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
     return text.replace("<", "\\x3c").replace(">", "\\x3e")  # only in double quotes, see _Dumper
 
 
-def _collection_data(collection: Collection) -> dict[str, Any]:
-    return {
-        "Name": collection.name,
-        "Paper": _paper_data(collection.papers),
-        "README": collection.readme,
-        "Metadata": dict(collection.metadata) or None,
-        "Code": collection.code,
-    }
+def _written(of: Claim | Collection) -> dict[str, Any]:
+    collection = of.collection if isinstance(of, Claim) else None
+    code = of.code
+    if of.code_version is not None:
+        code = _without_none({"URL": of.code, "Version": of.code_version})
+    return _without_none(
+        {
+            "Name": of.name,
+            "In Collection": collection.name if collection else None,
+            "Paper": _alone([_without_none(_paper(paper)) for paper in of.papers]),
+            "README": of.readme,
+            "Metadata": dict(of.metadata) or None,
+            "Code": code,
+            "Weights": _alone(list(of.weights)),
+            "Results": [_result(result) for result in of.results] or None,
+            **of.extra,
+        }
+    )
 
 
-def _claim_data(claim: Claim) -> dict[str, Any]:
-    results = [
-        {"Task": r.task, "Dataset": r.dataset, "Metrics": dict(r.metrics)} for r in claim.results
-    ]
-    return {
-        "Name": claim.name,
-        "In Collection": claim.collection.name if claim.collection else None,
-        "Paper": _paper_data(claim.papers),
-        "README": claim.readme,
-        "Metadata": dict(claim.metadata) or None,
-        "Code": claim.code,
-        "Weights": claim.weights[0] if claim.weights else None,
-        "Results": results or None,
-    }
+def _paper(paper: Paper) -> dict[str, Any]:
+    return {"Title": paper.title, "URL": paper.url}
 
 
-def _papers(data: dict[str, Any] | None) -> tuple[Paper, ...]:
-    return (Paper(data.get("Title"), data.get("URL")),) if data else ()
+def _result(result: Result) -> dict[str, Any]:
+    of = {"Task": result.task or None, "Dataset": result.dataset or None}
+    return {**_without_none(of), "Metrics": dict(result.metrics), **result.extra}
 
 
-def _paper_data(papers: tuple[Paper, ...]) -> dict[str, Any] | None:
-    return _without_none({"Title": papers[0].title, "URL": papers[0].url}) if papers else None
+def _alone(items: list[Any]) -> Any:
+    """A list as the format has it: nothing, its only item, or the list."""
+    return items if len(items) > 1 else items[0] if items else None
 
 
 def _without_none(data: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _facts(document: Document, path: KeyPath, data: dict[str, Any] | None) -> dict[str, Fact]:
-    facts = {}
-    for key, value in (data or {}).items():
-        facts[key] = _fact(document, (*path, key), value)
-    return facts
+@contextlib.contextmanager
+def _uncollected() -> Generator[None]:
+    """No garbage collection: claims hold no cycles, and it would walk them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
-def _fact(document: Document, path: KeyPath, value: Any) -> Fact:
-    mark = document.mark(path)
-    if isinstance(value, list):
-        items = (_fact(document, (*path, number), item) for number, item in enumerate(value))
-        value = tuple(item.data if isinstance(item.data, str) else item for item in items)
-    return Fact(value, mark.text, mark.value)
-
-
-def _result(document: Document, path: KeyPath, data: dict[str, Any]) -> Result:
-    return Result(
-        data["Task"], data["Dataset"], _facts(document, (*path, "Metrics"), data["Metrics"])
-    )
-
-
-def _shown(path: Path, root: Path) -> str:
-    path, root = path.resolve(), root.resolve()
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+def _linked(texts: list[Text]) -> list[Claim]:
+    """Claims with their collections, of their own text or any; what is wrong goes to its text."""
+    everywhere: dict[str, Collection] = {}
+    for text in texts:
+        for collection in text.collections:
+            everywhere.setdefault(collection.name, collection)
+    claims: list[Claim] = []
+    first: dict[str, Place] = {}
+    for text in texts:
+        own = {collection.name: collection for collection in reversed(text.collections)}
+        for entry in text.models:
+            collection = own.get(entry.collection) or everywhere.get(entry.collection)
+            if entry.collection and not collection:
+                hint = schema.closest(entry.collection, everywhere)
+                there = hint or f"; there are: {', '.join(everywhere) or 'none'}"
+                text.problems.append(replace(entry.missing, message=entry.missing.message + there))
+            claim = Claim(**entry.claim, collection=collection)
+            if claim.name in first:
+                message = f"{claim.name!r} is already in {first[claim.name].short}; rename one"
+                text.problems.append(Problem(claim.place, entry.key, message, "MI031"))
+            first.setdefault(claim.name, claim.place)
+            claims.append(claim)
+    return claims
 
 
 class _Reader:
-    """Files and their imports, each read once, with the problems of all."""
+    """Files and their imports, each read once, with what each one says."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        self.seen: set[Path] = set()
-        self.problems: list[Problem] = []
+    def __init__(self, root: Path, outside: bool) -> None:
+        self.root = os.path.realpath(root)
+        self.outside = outside
+        self.texts: list[Text] = []
+        self.files: dict[str, str] = {}
+        self.seen: set[str] = set()
+        self.folders: dict[str, str] = {}
 
-    def read(self, path: Path, importers: tuple[Path, ...] = ()) -> list[Claim]:
-        path = path.resolve()
-        if path in self.seen:
-            return []
-        self.seen.add(path)
+    def file(self, path: Path | str, importers: tuple[str, ...] = ()) -> None:
+        """Read a file as a whole index, and then what it imports."""
+        real = self.real(path)
+        if real in self.seen:
+            return
+        self.seen.add(real)
+        chain = (*importers, real)
+        for text in self.read(real, INDEX, chain):
+            self.texts.append(text)
+            for asked in text.imports:
+                for file in self.matches(asked, real, text):
+                    if file in chain:
+                        self.circle(chain, file, text, asked)
+                    else:
+                        self.file(file, chain)
+
+    def read(self, real: str, part: str, chain: tuple[str, ...]) -> list[Text]:
+        """What a file's parts say: one of data, as many as a page holds."""
+        shown = self.shown(real)
+        self.files[shown] = real
+        follow = functools.partial(self.follow, real, chain)
+        texts: list[Text] = []
         try:
-            document = read(path, _shown(path, self.root))
-            claims = parse(document)
+            whole = read_text(real, shown)
+            if os.path.splitext(real)[1].lower() not in page.PAGES:
+                parser = Parser(shown, follow=follow)
+                return [parser.parse(whole, part)]
+            parts = page.parts(whole, shown)
+            if not parts:
+                message = "no `<!-- Type: model-index` comment on this page"
+                raise BadFile(Problem(Place(shown), "", message, "MI010"))
+            for cut in parts:
+                parser = Parser(shown, whole, follow)
+                texts.append(parser.parse(cut.text, part))
         except BadFile as error:
-            self.problems.extend(error.problems)
-            return []
-        chain = (*importers, path)
-        imports = (document.data or {}).get("Import") or []
-        for number, pattern in enumerate([imports] if isinstance(imports, str) else imports):
-            key: KeyPath = ("Import", number) if isinstance(imports, list) else ("Import",)
-            for file in self.imported(pattern, path, document, key):
-                if file in chain:
-                    names = " -> ".join(_shown(p, self.root) for p in (*chain, file))
-                    message = f"imports go in a circle: {names}"
-                    self.problems.append(document.problem(key, message))
-                else:
-                    claims += self.read(file, chain)
-        return claims
+            texts.append(Text(shown, list(error.problems)))
+        return texts
 
-    def imported(self, pattern: str, path: Path, document: Document, key: KeyPath) -> list[Path]:
-        """The files that an import names; problems for those it may not or cannot."""
-        leaves = ".." in Path(pattern).parts and not self.inside(path.parent / pattern)
-        if Path(pattern).is_absolute() or leaves:
+    def follow(
+        self, real: str, chain: tuple[str, ...], text: Text, asked: Asked, part: str
+    ) -> list[Text]:
+        """What the files say that a field of `text`, in the file `real`, names."""
+        found: list[Text] = []
+        for file in self.matches(asked, real, text):
+            if file in chain:
+                self.circle(chain, file, text, asked)
+            elif part not in (MODELS, COLLECTIONS) or file not in self.seen:
+                self.seen.add(file)
+                found += self.read(file, part, (*chain, file))
+        self.texts += [Text(other.shown, other.problems) for other in found]
+        return found
+
+    def matches(self, asked: Asked, real: str, text: Text) -> list[str]:
+        """The files that a pattern beside a file names; problems for those it may not or cannot."""
+        folder, pattern = os.path.dirname(real), asked.pattern
+        target = os.path.normpath(os.path.join(folder, pattern))
+        upwards = os.path.isabs(pattern) or ".." in pattern
+        if upwards and not self.inside(target) and not self.inside(os.path.realpath(target)):
             message = f"{pattern!r} leaves {self.root}; imports may not"
-            self.problems.append(document.problem(key, message))
+            text.problems.append(asked.problem(message, "MI035"))
             return []
         try:
-            files = [file.resolve() for file in sorted(path.parent.glob(pattern)) if file.is_file()]
-        except (ValueError, IndexError, OSError):  # what pathlib makes of a pattern that is none
-            files = []
+            named = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        except (ValueError, re.error):  # what glob makes of a pattern that is none
+            named = []
+        files = [self.real(os.path.join(folder, name)) for name in named]
+        files = [file for file in files if os.path.isfile(file)]
         if not files:
-            message = f"no file matches {pattern!r} beside {document.file}"
-            self.problems.append(document.problem(key, message))
+            message = f"no file matches {pattern!r} beside {text.shown}"
+            text.problems.append(asked.problem(message, "MI033"))
         for file in files:
             if not self.inside(file):
                 message = f"{pattern!r} leads to {file}, outside {self.root}"
-                self.problems.append(document.problem(key, message))
+                text.problems.append(asked.problem(message, "MI035"))
         return [file for file in files if self.inside(file)]
 
-    def inside(self, path: Path) -> bool:
-        return path.resolve().is_relative_to(self.root)
+    def circle(self, chain: tuple[str, ...], file: str, text: Text, asked: Asked) -> None:
+        """Report imports that lead back to a file they came from."""
+        names = " -> ".join(self.shown(name) for name in (*chain, file))
+        text.problems.append(asked.problem(f"imports go in a circle: {names}", "MI034"))
+
+    def real(self, path: Path | str) -> str:
+        """A path without links; that of a folder is looked up once."""
+        folder, name = os.path.split(os.path.abspath(path))
+        if folder not in self.folders:
+            self.folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self.folders[folder], name)
+        return os.path.realpath(real) if os.path.islink(real) else real
+
+    def inside(self, path: str) -> bool:
+        return self.outside or path == self.root or path.startswith(self.root + os.sep)
+
+    def shown(self, real: str) -> str:
+        """A file's name in messages: relative to the root, if it is below it."""
+        below = self.root.rstrip(os.sep) + os.sep
+        return real[len(below) :].replace(os.sep, "/") if real.startswith(below) else real
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,73 +1,116 @@
-"""A Markdown page as far as its data goes: where its model-index comment stands."""
+"""A Markdown page as far as its data goes: its front matter, and its model-index comments."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from effcc.catalog.errors import BadFile, Place, Problem
 
 PAGES = (".md", ".mdx", ".markdown")
+_INDEX = (
+    r"\s*(?:[Tt]ype:\s*['\"]?[Mm]odel-?[Ii]ndex(?![\w-])|(?:Models|Collections|Import):[ \t]*\n)"
+)
 # What a page is made of, as far as finding its data goes: code blocks, code in a line, comments.
 _PIECES = re.compile(
-    r"""^\ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n(?:.*?^\ {0,3}(?P=fence)[`~]*[ \t]*$|.*\Z)
+    rf"""^\ {{0,3}}(?P<fence>`{{3,}}|~{{3,}})[^\n]*\n(?:.*?^\ {{0,3}}(?P=fence)[`~]*[ \t]*$|.*\Z)
       | (?P<ticks>`+)[^`\n]+(?P=ticks)
-      | <!--(?P<index>\s*[Tt]ype:\s*['"]?model-index(?![\w-]))?""",
+      | <!--(?P<index>{_INDEX})?""",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
+_TYPE_BELOW = re.compile(r"^type:\s*['\"]?model-?index['\"]?\s*$", re.MULTILINE | re.IGNORECASE)
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE | re.DOTALL
+)
+_ARROW_LINE = re.compile(r"^[ \t]*-->", re.MULTILINE)
+_HUB_KEY = re.compile(r"^(['\"]?)model-index\1\s*:", re.MULTILINE)
+
+
+class Part(NamedTuple):
+    """YAML that stands on a page, moved nowhere: blank before it, so that places are the page's."""
+
+    text: str
+    front_matter: bool
 
 
 def may_hold_index(path: Path) -> bool:
-    """Whether a file is worth reading for a model-index: data, or a page that holds one."""
-    if path.suffix.lower() not in PAGES:
-        return True
-    return bool(_comments(path.read_text("utf-8", errors="replace")))
+    """Whether a page is worth reading for a model-index."""
+    text = path.read_text("utf-8", errors="replace")
+    return bool(_comments(text)) or _front_matter(text) is not None
 
 
-def model_index_comment(text: str, shown: str = "<text>") -> str:
-    """The model-index comment of a Markdown page, at the lines and columns it has there.
+def parts(text: str, shown: str = "<text>") -> list[Part]:
+    """The model-index comments of a page, and its front matter if that holds a model-index.
 
     Comments inside code fences are examples, not data.
 
     Raises:
+        BadFile: a comment does not end.
+    """
+    found: list[Part] = []
+    if front := _front_matter(text):
+        found.append(Part(_cut(text, *front), True))
+    for start, stop in _comments(text):
+        if stop < 0:
+            message = "the model-index comment does not end; add `-->`"
+            raise BadFile(Problem(place_of(text, start, shown), "", message, "MI011"))
+        found.append(Part(_cut(text, start + 4, stop), False))
+    return found
+
+
+def model_index_comment(text: str, shown: str = "<text>") -> str:
+    """The only model-index comment of a page, at the lines and columns it has there.
+
+    Raises:
         BadFile: there is no such comment, there are two, or one does not end.
     """
-    found = _comments(text)
-    if not found:
-        message = "no `<!-- Type: model-index` comment on this page"
-        raise BadFile(Problem(Place(shown), "", message))
-    start, stop = found[0]
-    if stop < 0:
-        message = "the model-index comment does not end; add `-->`"
-        raise BadFile(Problem(place_of(text, start, shown), "", message))
-    if len(found) > 1:
-        message = "a second model-index comment; keep one a page"
-        raise BadFile(Problem(place_of(text, found[1][0], shown), "", message))
-    column = start - text.rfind("\n", 0, start) - 1
-    return "\n" * text.count("\n", 0, start) + " " * (column + 4) + text[start + 4 : stop]
-
-
-def _comments(text: str) -> list[tuple[int, int]]:
-    """Start and end of each model-index comment; the end is -1 if there is none."""
-    found: list[tuple[int, int]] = []
-    position = 0
-    while piece := _PIECES.search(text, position):
-        position = piece.end()
-        if not piece[0].startswith("<!--"):
-            continue
-        # A line that begins with the arrow ends the data, so that a value may hold an arrow.
-        line = re.compile(r"^[ \t]*-->", re.MULTILINE).search(text, position)
-        arrow = text.find("-->", position)
-        if piece["index"] is None:
-            position = arrow + 3 if arrow >= 0 else position
-            continue
-        stop = line.start() if line else arrow
-        found.append((piece.start(), stop))
-        position = stop if stop >= 0 else len(text)
-    return found
+    comments = [part.text for part in parts(text, shown) if not part.front_matter]
+    if len(comments) == 1:
+        return comments[0]
+    wrong = "a second model-index comment" if comments else "no `<!-- Type: model-index` comment"
+    raise BadFile(Problem(Place(shown), "", f"{wrong} on this page", "MI010"))
 
 
 def place_of(text: str, position: int, shown: str) -> Place:
     """The line and column of a position in a text."""
     line = text.count("\n", 0, position) + 1
     return Place(shown, line, position - text.rfind("\n", 0, position))
+
+
+def _cut(text: str, start: int, stop: int) -> str:
+    column = start - text.rfind("\n", 0, start) - 1
+    return "\n" * text.count("\n", 0, start) + " " * column + text[start:stop]
+
+
+def _front_matter(text: str) -> tuple[int, int] | None:
+    """Start and end of a front matter that holds a model-index."""
+    match = _FRONT_MATTER.match(text)
+    return match.span(1) if match and _HUB_KEY.search(match[1]) else None
+
+
+def _comments(text: str) -> list[tuple[int, int]]:
+    """Start and end of each model-index comment; the end is -1 if there is none."""
+    found: list[tuple[int, int]] = []
+    if "<!--" not in text:
+        return found
+    matter = _FRONT_MATTER.match(text)
+    position = matter.end() if matter else 0
+    while piece := _PIECES.search(text, position):
+        position = piece.end()
+        if not piece[0].startswith("<!--"):
+            continue
+        arrow = text.find("-->", position)
+        # A line that begins with the arrow ends the data, so that a value may hold an arrow.
+        line = _ARROW_LINE.search(text, position)
+        is_index = piece["index"] is not None or (
+            arrow >= 0 and _TYPE_BELOW.search(text, position, arrow)
+        )
+        if not is_index:
+            position = arrow + 3 if arrow >= 0 else position
+            continue
+        nearest = arrow if line and text.find("<!--", arrow, line.start()) > arrow >= 0 else -1
+        stop = line.start() if line and nearest < 0 else arrow
+        found.append((piece.start(), stop))
+        position = stop if stop >= 0 else len(text)
+    return found

@@ -1,8 +1,7 @@
 """JSON Schema failures as problems with a place and a mend.
 
-The schemas in `schemas/` say what a file may hold. Two keywords of our own help the messages:
-`x-expected` puts a pattern or a choice into words, `x-near-misses` reports keys that are almost a
-known one where unknown keys are otherwise welcome.
+The schemas in `schemas/` say what a file may hold. A keyword of our own helps the messages:
+`x-expected` puts a pattern or a choice into words.
 """
 
 from __future__ import annotations
@@ -56,8 +55,7 @@ def _validator(name: str) -> Any:
 def problems(document: Document, name: str) -> list[Problem]:
     """Everything in `document` that the schema `name` does not allow, in the order of the file."""
     errors = _validator(name).iter_errors(document.data)
-    found = {problem for error in errors for problem in _explain(error, document)}
-    return sorted(found | set(_near_misses(document, name, load(name), document.data, ())))
+    return sorted({problem for error in errors for problem in _explain(error, document)})
 
 
 def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
@@ -113,30 +111,6 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
                 schema.get("x-expected") or f"something else ({error.validator}: {_show(rule)})"
             )
             yield document.problem(path, f"expected {expected}, found {_show(value)}")
-
-
-def _near_misses(
-    document: Document, name: str, schema: Any, data: Any, path: KeyPath
-) -> Iterator[Problem]:
-    # Our schemas nest by properties, items and references into their own $defs: nothing more to
-    # walk.
-    if reference := (schema or {}).get("$ref"):
-        schema = load(name)["$defs"][reference.rpartition("/")[2]]
-    if isinstance(data, list):
-        for index, item in enumerate(data):
-            yield from _near_misses(
-                document, name, (schema or {}).get("items"), item, (*path, index)
-            )
-    elif isinstance(data, dict):
-        known = (schema or {}).get("properties", {})
-        for key, value in data.items():
-            yield from _near_misses(document, name, known.get(key), value, (*path, key))
-            if (
-                (schema or {}).get("x-near-misses")
-                and key not in known
-                and (hint := closest(key, known, 0.84))
-            ):
-                yield document.problem((*path, key), f"unknown key{hint}", at_key=True)
 
 
 def _show(value: Any) -> str:
