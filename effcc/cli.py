@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from effcc import bridges, exchange, measures, options, reads, runs
+from effcc import bridges, checks, exchange, measures, options, reads, runs
 from effcc.catalog.errors import UserError
 from effcc.train import process
 
@@ -54,7 +54,7 @@ VERBS = {
     "weights": exchange.weights,
     "list": reads.list_,
     "show": reads.show,
-    "check": reads.check,
+    "check": checks.check,
     "new": reads.new,
     "docs": reads.docs,
     "shards": exchange.shards,

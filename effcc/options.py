@@ -130,7 +130,23 @@ def _of_show(sub: argparse.ArgumentParser) -> None:
 
 
 def _of_check(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("paths", nargs="*", metavar="PATH", help="model-index files or folders")
+    add = sub.add_argument
+    add("paths", nargs="*", metavar="PATH", help="model-index files, or folders of them")
+    form = sub.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format",
+        choices=("text", "json", "sarif", "github"),
+        default="text",
+        help="how to print what is found (text)",
+    )
+    form.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="the same as JSON"
+    )
+    add("--fix", action="store_true", help="mend what needs no thought, and nothing else")
+    add("--facts", action="store_true", help="print every fact of a model, and who says it")
+    add("--strict", action="store_true", help="fail on warnings too")
+    add("--root", metavar="DIR", help="what imports may not leave: the folder, or the repository")
+    add("--outside", action="store_true", help="let imports leave it")
 
 
 def _of_new(sub: argparse.ArgumentParser) -> None:

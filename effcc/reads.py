@@ -10,9 +10,8 @@ from typing import Any
 
 from effcc import terminal
 from effcc.catalog import home
-from effcc.catalog.errors import BadFile, Problem, UsageError
+from effcc.catalog.errors import UsageError
 from effcc.catalog.words import many
-from effcc.request import DEFAULT_SOURCE
 
 
 def list_(args: argparse.Namespace) -> int:
@@ -95,28 +94,6 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
-def check(args: argparse.Namespace) -> int:
-    """Check model-index, registry and results; or the model-index files that are named."""
-    from effcc.catalog import registry, results, timings, verify
-
-    if args.paths:
-        return _check_files([Path(name) for name in args.paths])
-    at = home.find()
-    entries = registry.entries(at)
-    registry.entries(at, source=DEFAULT_SOURCE)  # the profile's problems show only with its source
-    names = [entry.spec.name for entry in entries]
-    records = [r for name in names for r in (*results.load(at, name), *timings.load(at, name))]
-    disagreements = verify.problems(entries)
-    for problem in disagreements:
-        print(problem, file=sys.stderr)
-    compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
-    disputed = sum(not row.agrees and bool(row.reason) for row in compared)
-    verdict = many(len(disagreements), "problem") if disagreements else "no problem"
-    found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
-    print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
-    return 1 if disagreements else 0
-
-
 def new(args: argparse.Namespace) -> int:
     """Begin a variant: a registry file and a model-index entry to fill in."""
     from effcc.catalog import scaffold
@@ -143,22 +120,4 @@ def docs(args: argparse.Namespace) -> int:
         return 1 if stale else 0
     for path in cards.write(at):
         print(f"wrote {at.shown(path)}")
-    return 0
-
-
-def _check_files(paths: list[Path]) -> int:
-    from effcc.catalog import modelindex, page
-
-    found, problems = 0, list[Problem]()
-    for path in paths:
-        for file in modelindex.files_in(path) if path.is_dir() else [path]:
-            if path.is_dir() and not page.may_hold_index(file):
-                continue  # a page beside the cards, such as a README
-            try:
-                found += len(modelindex.load_file(file, file.parent))
-            except BadFile as error:
-                problems.extend(error.problems)
-    if problems:
-        raise BadFile(*problems)
-    print(f"{many(found, 'model')}, no problem")
     return 0

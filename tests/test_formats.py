@@ -75,7 +75,7 @@ def test_a_page_without_any_is_refused(found, text):
 
 
 def test_a_page_that_is_no_text_or_no_yaml_is_refused_with_its_place(found, tmp_path):
-    with pytest.raises(BadFile, match=r"README\.md:2:5"):
+    with pytest.raises(BadFile, match=r"README\.md:2:4"):
         found("README.md", "---\na: b: c\n---\n")
     (tmp_path / "bad.md").write_bytes(b"---\nmodel-index: []\n---\n\xff")
     with pytest.raises(BadFile):

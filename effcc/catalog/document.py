@@ -65,6 +65,10 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ud800-\udfff\ufffe\uffff]"
 )
 _SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+# A key and a value that needs quotes, up to a comment.
+_COLON_INSIDE = re.compile(
+    r"[ ]*(?:-[ ]+)*[\w$(][^:#]*:[ ]+([^'\"\[{|>&*!%@`#\s].*?)[ ]*(?:\s#.*)?\r?$"
+)
 
 
 class Mark(NamedTuple):
@@ -174,7 +178,7 @@ def compose(text: str, shown: str) -> Any:
     try:
         return _Composer(text, shown).get_single_node()
     except yaml.MarkedYAMLError as error:
-        raise BadFile(_syntax(error, shown)) from None
+        raise BadFile(_syntax(error, text, shown)) from None
     except RecursionError:
         message = f"nested more than {MAX_DEPTH} deep"
         raise BadFile(Problem(Place(shown), "", message, "MI007")) from None
@@ -327,10 +331,10 @@ class _Composer(_Loader):
         if self.count > MAX_NODES:
             message = f"more than {MAX_NODES} values"
             raise BadFile(Problem(Place(self.shown), "", message, "MI007"))
-        return PLAIN if implicit is True or implicit[0] else QUOTED
+        return QUOTED if isinstance(implicit, tuple) and not implicit[0] else PLAIN
 
 
-def _syntax(error: yaml.MarkedYAMLError, shown: str) -> Problem:
+def _syntax(error: yaml.MarkedYAMLError, text: str, shown: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
     reason = str(error.problem or error.context)
@@ -343,6 +347,13 @@ def _syntax(error: yaml.MarkedYAMLError, shown: str) -> Problem:
     # The parser has a limit of its own, far above ours, and sees the whole nesting first.
     if "nesting depth" in reason:
         return Problem(place, "", f"nested more than {MAX_DEPTH} deep", "MI007")
+    if mark and "mapping values are not allowed" in reason:
+        line = text.split("\n")[mark.line]
+        if (match := _COLON_INSIDE.match(line)) and match.start(1) <= mark.column:
+            quoted = "'" + match[1].replace("'", "''") + "'"
+            place = place._replace(col=match.start(1) + 1)
+            message = "not YAML: a value with `: ` in it; put it in quotes"
+            return Problem(place, "", message, "MI004", (match[1], quoted))
     return Problem(place, "", f"not YAML: {reason}", "MI004")
 
 

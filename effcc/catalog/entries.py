@@ -155,6 +155,9 @@ class Parser(Fields):
                     fields["weights"] = self.weights(value, where)
                 case "README":
                     fields["readme"] = self.words(value, where)
+                    self.mention(value, where, (".md", ".mdx", ".markdown"))
+                case "Image":
+                    self.mention(value, where, ("",))
                 case _:
                     pass
         known = {key: keys[key] for key in ("Config", "Image") if key in keys}
@@ -163,3 +166,9 @@ class Parser(Fields):
                 key: self.fact(value, (*path, key)) for key, (_, value) in kept.items()
             }
         return fields
+
+    def mention(self, node: Any, path: KeyPath, endings: tuple[str, ...]) -> None:
+        """A file that should be there, if a value reads like one."""
+        name = self.text(node) if is_scalar(node) else ""
+        if name.endswith(endings) and 0 < len(name) < 256 and "://" not in name:
+            self.found.mentions.append(Asked(name, self.nodes.place(node), dotted(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 COMMAND_LINE = "command line"  # the file of what was typed there
@@ -36,8 +35,7 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """Something wrong in a file, in words that say what to write instead.
 
     `code` names the rule of model-index files that it breaks, see `rules`; `mend` is the text that

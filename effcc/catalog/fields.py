@@ -75,7 +75,7 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True)
 class Text:
-    """What one text says; whole files that it asks for are in `imports`."""
+    """What one text says. It imports whole files, and mentions pages and pictures beside it."""
 
     shown: str
     problems: list[Problem]
@@ -84,6 +84,7 @@ class Text:
     metadata: dict[str, Fact] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     imports: list[Asked] = field(default_factory=list)
+    mentions: list[Asked] = field(default_factory=list)
 
 
 # Reads the files that a field names instead of saying: by whom, which, for which part.
@@ -306,7 +307,7 @@ class Fields:
             self.wrong(node, path, "text")
             return None
         if not is_plain(node):
-            return node.value or None
+            return str(self.nodes.scalar(node, path)) or None
         if not self.is_json and (doubt := values.worded(node.value)):
             self.report(node, path, doubt)
         return None if unquoted(node.value) is None else node.value

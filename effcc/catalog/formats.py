@@ -10,6 +10,7 @@ from effcc.catalog import (
     document,
     eval_results,
     front_matter,
+    hub_rules,
     huggingface_card,
     metafiles,
     modelindex,
@@ -126,11 +127,14 @@ def _front(text: str, shown: str, *, needed: bool) -> Document | None:
 def _index(path: Path) -> Found:
     here = Path.cwd()
     root = here if path.resolve().is_relative_to(here.resolve()) else path.parent
-    return _understood(modelindex.check([path], root))
+    return _understood(modelindex.check([path], root, named_from=here))
 
 
 def _understood(found: modelindex.Found) -> Found:
-    return Found(metafiles.understood(found.claims), (), _doubtful(found.problems))
+    wrong = [problem for problem in found.problems if rules.is_error(problem.code)]
+    if wrong:
+        raise BadFile(*wrong)
+    return Found(metafiles.understood(found.claims), (), tuple(found.problems))
 
 
 def _card(front: Document) -> Found:
@@ -149,7 +153,7 @@ def _eval_results(found: Document, model: str | None) -> Found:
 
 def _doubtful(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """Those of the problems that are only doubts; raises BadFile if there are others."""
-    if wrong := [problem for problem in problems if rules.is_error(problem.code)]:
+    if wrong := [problem for problem in problems if hub_rules.is_error(problem.code)]:
         raise BadFile(*wrong)
     return tuple(problems)
 

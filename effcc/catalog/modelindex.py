@@ -9,7 +9,7 @@ import glob
 import os
 import re
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +71,18 @@ def parse(text: str, shown: str = "<text>", page: str = "") -> Found:
     return Found(_linked([found]), found.problems)
 
 
-def check(paths: Iterable[Path], root: Path, *, outside: bool = False) -> Found:
+def check(
+    paths: Iterable[Path], root: Path, *, outside: bool = False, named_from: Path | None = None
+) -> Found:
     """Read files, and what they import, for everything that is wrong with them.
 
     Args:
         paths: the files, which are one index: no model may be in two of them.
-        root: messages name files relative to it, and imports may not leave it
+        root: imports may not leave it
         outside: unless this allows them to.
+        named_from: messages name files relative to this folder, or else to the root.
     """
-    reader = _Reader(root, outside)
+    reader = _Reader(root, outside, named_from or root)
     with _uncollected():
         for path in paths:
             reader.file(path)
@@ -183,7 +186,7 @@ def _linked(texts: list[Text]) -> list[Claim]:
             if entry.collection and not collection:
                 hint = schema.closest(entry.collection, everywhere)
                 there = hint or f"; there are: {', '.join(everywhere) or 'none'}"
-                text.problems.append(replace(entry.missing, message=entry.missing.message + there))
+                text.problems.append(entry.missing._replace(message=entry.missing.message + there))
             claim = Claim(**entry.claim, collection=collection)
             if claim.name in first:
                 message = f"{claim.name!r} is already in {first[claim.name].short}; rename one"
@@ -196,8 +199,9 @@ def _linked(texts: list[Text]) -> list[Claim]:
 class _Reader:
     """Files and their imports, each read once, with what each one says."""
 
-    def __init__(self, root: Path, outside: bool) -> None:
+    def __init__(self, root: Path, outside: bool, named_from: Path) -> None:
         self.root = os.path.realpath(root)
+        self.below = os.path.realpath(named_from).rstrip(os.sep) + os.sep
         self.outside = outside
         self.texts: list[Text] = []
         self.files: dict[str, str] = {}
@@ -213,6 +217,8 @@ class _Reader:
         chain = (*importers, real)
         for text in self.read(real, INDEX, chain):
             self.texts.append(text)
+            for asked in text.mentions:
+                self.missing(asked, real, text)
             for asked in text.imports:
                 for file in self.matches(asked, real, text):
                     if file in chain:
@@ -280,6 +286,13 @@ class _Reader:
                 text.problems.append(asked.problem(message, "MI035"))
         return [file for file in files if self.inside(file)]
 
+    def missing(self, asked: Asked, real: str, text: Text) -> None:
+        """Report a page that is neither beside the file that mentions it nor below the root."""
+        folders = (os.path.dirname(real), self.root)
+        if not any(os.path.isfile(os.path.join(folder, asked.pattern)) for folder in folders):
+            message = f"no file {asked.pattern!r} beside {text.shown}, nor from the root"
+            text.problems.append(asked.problem(message, "MI037"))
+
     def circle(self, chain: tuple[str, ...], file: str, text: Text, asked: Asked) -> None:
         """Report imports that lead back to a file they came from."""
         names = " -> ".join(self.shown(name) for name in (*chain, file))
@@ -297,8 +310,8 @@ class _Reader:
         return self.outside or path == self.root or path.startswith(self.root + os.sep)
 
     def shown(self, real: str) -> str:
-        """A file's name in messages: relative to the root, if it is below it."""
-        below = self.root.rstrip(os.sep) + os.sep
+        """A file's name in messages."""
+        below = self.below
         return real[len(below) :].replace(os.sep, "/") if real.startswith(below) else real
 
 

@@ -50,12 +50,16 @@ def parts(text: str, shown: str = "<text>") -> list[Part]:
     """
     found: list[Part] = []
     if front := _front_matter(text):
-        found.append(Part(_cut(text, *front), True))
+        found.append(Part(_blank(text, front[0]) + text[slice(*front)], True))
     for start, stop in _comments(text):
         if stop < 0:
             message = "the model-index comment does not end; add `-->`"
             raise BadFile(Problem(place_of(text, start, shown), "", message, "MI011"))
-        found.append(Part(_cut(text, start + 4, stop), False))
+        inside = text[start + 4 : stop]
+        first, _, below = inside.partition("\n")
+        if first.strip() and below.strip():  # the type beside the arrow, the rest set at column 1
+            inside = f"{' ' * len(first)}\n{below}"
+        found.append(Part(_blank(text, start + 4) + inside, False))
     return found
 
 
@@ -78,9 +82,10 @@ def place_of(text: str, position: int, shown: str) -> Place:
     return Place(shown, line, position - text.rfind("\n", 0, position))
 
 
-def _cut(text: str, start: int, stop: int) -> str:
+def _blank(text: str, start: int) -> str:
+    """Nothing, up to the line and column of a position."""
     column = start - text.rfind("\n", 0, start) - 1
-    return "\n" * text.count("\n", 0, start) + " " * column + text[start:stop]
+    return "\n" * text.count("\n", 0, start) + " " * column
 
 
 def _front_matter(text: str) -> tuple[int, int] | None:

@@ -1,0 +1,181 @@
+"""The verb that checks: a project, or any model-index."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import effcc
+from effcc.catalog import home
+from effcc.catalog.errors import BadFile, Place, Problem, UsageError
+from effcc.catalog.words import many
+
+if TYPE_CHECKING:
+    from effcc.catalog.claim import Claim
+    from effcc.catalog.modelindex import Found
+
+# A file that is no YAML shows one problem at a time.
+_PASSES = 100
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check a project, or any model-index: its files, its folders."""
+    if args.paths:
+        return _check_paths(args)
+    for name in ("fix", "facts", "outside", "root"):
+        if getattr(args, name):
+            raise UsageError(f"check: --{name} needs the files or folders to check")
+    return _check_project(args)
+
+
+def _check_project(args: argparse.Namespace) -> int:
+    from effcc.catalog import registry, results, timings, verify
+    from effcc.request import DEFAULT_SOURCE
+
+    at = home.find()
+    try:
+        entries = registry.entries(at)
+        registry.entries(at, source=DEFAULT_SOURCE)  # a profile's problems show only with it
+        names = [entry.spec.name for entry in entries]
+        records = [r for name in names for r in (*results.load(at, name), *timings.load(at, name))]
+    except BadFile as error:
+        if args.format == "text":
+            raise
+        _say(args, error.problems, {}, {})
+        return error.exit_code
+    problems = verify.problems(entries)
+    compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
+    disputed = sum(not row.agrees and bool(row.reason) for row in compared)
+    where = {problem.place.file: str(at.root / problem.place.file) for problem in problems}
+    counts = {"variants": len(entries), "records": len(records), "disputed": disputed}
+    _say(args, problems, where, counts)
+    if args.format == "text":
+        verdict = many(len(problems), "problem") if problems else "no problem"
+        found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
+        print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
+    return 1 if problems else 0
+
+
+def _check_paths(args: argparse.Namespace) -> int:
+    from effcc.catalog import rules
+
+    paths = [Path(name) for name in args.paths]
+    for path in paths:
+        if not path.exists():
+            raise BadFile(Problem(Place(str(path)), "", "cannot be read: no such file or folder"))
+    mended = _fix(args, paths) if args.fix else 0
+    found = _found(args, paths)
+    problems = sorted(found.problems)
+    errors = sum(rules.is_error(problem.code) for problem in problems)
+    warnings = len(problems) - errors
+    counts = {"files": len(found.files), "models": len(found.claims), "mended": mended}
+    facts = [_facts(claim) for claim in found.claims] if args.facts else None
+    _say(args, problems, found.files, counts, facts)
+    if args.format == "text":
+        for claim in found.claims if args.facts else ():
+            _print_facts(claim)
+        verdicts = [many(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
+        mendable = sum(problem.mend is not None for problem in problems)
+        verdict = ", ".join(verdicts) or "no problem"
+        hint = f" ({mendable} mended by --fix)" if mendable else ""
+        done = f", {many(mended, 'mend')} made" if args.fix else ""
+        read = f"{many(len(found.files), 'file')}, {many(len(found.claims), 'model')}"
+        print(f"{read}: {verdict}{hint}{done}")
+    return 1 if errors or (args.strict and warnings) else 0
+
+
+def _found(args: argparse.Namespace, paths: Sequence[Path]) -> Found:
+    """What is in the files: those in a folder are one index, and so is each file alone."""
+    from effcc.catalog import modelindex
+
+    whole = modelindex.Found()
+    for path in paths:
+        files = modelindex.files_in(path) if path.is_dir() else [path]
+        root = Path(args.root) if args.root else _root(path)
+        found = modelindex.check(files, root, outside=args.outside, named_from=Path())
+        whole.claims += found.claims
+        whole.problems += found.problems
+        whole.files |= found.files
+    return whole
+
+
+def _root(path: Path) -> Path:
+    """What imports may not leave: a folder, or of a file the repository that it is in."""
+    if path.is_dir():
+        return path
+    folder = path.resolve().parent
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+
+
+def _fix(args: argparse.Namespace, paths: Sequence[Path]) -> int:
+    """Mend what needs no thought; returns how much."""
+    from effcc.catalog import mend
+
+    total = 0
+    for _ in range(_PASSES):
+        found = _found(args, paths)
+        by_file: dict[str, list[Problem]] = {}
+        for problem in found.problems:
+            if problem.mend:
+                by_file.setdefault(found.files[problem.place.file], []).append(problem)
+        done = sum(mend.file(Path(file), problems) for file, problems in by_file.items())
+        total += done
+        if not done:
+            break
+    return total
+
+
+def _say(
+    args: argparse.Namespace,
+    problems: Sequence[Problem],
+    files: Mapping[str, str],
+    counts: Mapping[str, int],
+    facts: list[Any] | None = None,
+) -> None:
+    from effcc.report import findings
+
+    if args.format == "json":
+        data: dict[str, Any] = {**counts, "problems": [findings.as_data(p) for p in problems]}
+        if facts is not None:
+            data["facts"] = facts
+        print(json.dumps(data, indent=1, ensure_ascii=False))
+    elif args.format == "sarif":
+        print(findings.sarif(problems, effcc.__version__))
+    elif args.format == "github":
+        print(findings.github(problems))
+    elif problems:
+        print(findings.text(problems, files), file=sys.stderr)
+
+
+def _facts(claim: Claim) -> dict[str, Any]:
+    facts = {
+        key: {"value": _words(fact), "origin": claim.origin(key), "place": str(fact.place)}
+        for key, fact in claim.facts.items()
+    }
+    return {"name": claim.name, "place": str(claim.place), "facts": facts}
+
+
+def _print_facts(claim: Claim) -> None:
+    from effcc import terminal
+    from effcc.report import findings
+
+    print(findings.printable(f"{claim.name} ({claim.place.short})"))
+    rows = [
+        tuple(findings.printable(cell) for cell in (f"  {key}", claim.origin(key), _words(fact)))
+        for key, fact in claim.facts.items()
+    ]
+    print(terminal.table(("  fact", "origin", "value"), rows) + "\n")
+
+
+def _words(fact: Any) -> str:
+    """A fact as it was written; the items of a list beside each other."""
+    data = getattr(fact, "data", fact)
+    if isinstance(data, tuple):
+        return ", ".join(_words(item) for item in data)
+    if isinstance(data, dict):
+        return ", ".join(f"{key}: {_words(value)}" for key, value in data.items())
+    return fact.text if hasattr(fact, "text") else str(fact)
