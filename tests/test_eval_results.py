@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from effcc.catalog import eval_results, huggingface_card, yamltext
 from effcc.catalog.claim import Claim, Fact, Paper, Result
 from effcc.catalog.document import parse
-from effcc.catalog.hub_rules import is_error
 from effcc.catalog.hub_terms import KEPT
+from effcc.catalog.rules import is_error
 
 FILE = """\
 - dataset:

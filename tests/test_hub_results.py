@@ -7,7 +7,7 @@ from huggingface_hub.repocard_data import ModelCardData
 
 from effcc.catalog import eval_results, huggingface_card
 from effcc.catalog.document import parse
-from effcc.catalog.hub_rules import RULES, is_error
+from effcc.catalog.rules import RULES, is_error
 
 RESULT = "{task: {type: t}, dataset: {type: d, name: D}, metrics: [{type: m, value: 1}]}"
 MODEL = "model-index: [{{name: a, results: [{}]}}]\n"
@@ -97,7 +97,7 @@ def test_a_code_has_an_example_with_its_place_and_a_mend(code, texts):
 
 
 def test_every_code_has_an_example():
-    assert {*CARDS, *FILES} == RULES.keys()
+    assert {*CARDS, *FILES} == {code for code in RULES if "MI070" <= code <= "MI089"}
 
 
 def test_what_is_wrong_huggingface_hub_or_the_hub_refuses():

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from effcc.catalog import front_matter, huggingface_card, modelindex, yamltext
 from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
 from effcc.catalog.document import parse
-from effcc.catalog.hub_rules import is_error
 from effcc.catalog.hub_terms import KEPT
+from effcc.catalog.rules import is_error
 
 CARD = """---
 license: apache-2.0

@@ -10,7 +10,6 @@ from effcc.catalog import (
     document,
     eval_results,
     front_matter,
-    hub_rules,
     huggingface_card,
     metafiles,
     modelindex,
@@ -131,10 +130,7 @@ def _index(path: Path) -> Found:
 
 
 def _understood(found: modelindex.Found) -> Found:
-    wrong = [problem for problem in found.problems if rules.is_error(problem.code)]
-    if wrong:
-        raise BadFile(*wrong)
-    return Found(metafiles.understood(found.claims), (), tuple(found.problems))
+    return Found(metafiles.understood(found.claims), (), _doubtful(found.problems))
 
 
 def _card(front: Document) -> Found:
@@ -153,7 +149,7 @@ def _eval_results(found: Document, model: str | None) -> Found:
 
 def _doubtful(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """Those of the problems that are only doubts; raises BadFile if there are others."""
-    if wrong := [problem for problem in problems if hub_rules.is_error(problem.code)]:
+    if wrong := [problem for problem in problems if rules.is_error(problem.code)]:
         raise BadFile(*wrong)
     return tuple(problems)
 

@@ -25,7 +25,7 @@ _WHY = "a Hugging Face model-index holds results only"
 def read(document: Document) -> tuple[list[Claim], list[Problem]]:
     """The models of a card's front matter, and what is wrong or doubtful in it, each with its code.
 
-    What is wrong, `hub_rules.is_error`, is left out of the claims.
+    What is wrong, `rules.is_error`, is left out of the claims.
     A source that all results share is the model's paper if its address is a paper's.
     """
     problems = Problems(document)
