@@ -33,7 +33,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def _check_project(args: argparse.Namespace) -> int:
-    from effcc.catalog import registry, results, timings, verify
+    from effcc.catalog import modelindex, registry, results, timings, verify
     from effcc.request import DEFAULT_SOURCE
 
     at = home.find()
@@ -47,12 +47,14 @@ def _check_project(args: argparse.Namespace) -> int:
             raise
         _say(args, error.problems, {}, {})
         return error.exit_code
-    problems = verify.problems(entries)
+    runs = {entry.spec.name: results.runs(entry, at) for entry in entries}
+    problems = verify.problems(entries, runs)
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
-    disputed = sum(not row.agrees and bool(row.reason) for row in compared)
+    disputed = sum(row.verdict == "disputed" for row in compared)
     where = {problem.place.file: str(at.root / problem.place.file) for problem in problems}
     counts = {"variants": len(entries), "records": len(records), "disputed": disputed}
-    _say(args, problems, where, counts)
+    doubts = modelindex.check(modelindex.files_in(at.model_index), at.root)
+    _say(args, [*problems, *doubts.problems], where | doubts.files, counts)
     if args.format == "text":
         verdict = many(len(problems), "problem") if problems else "no problem"
         found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
@@ -81,7 +83,7 @@ def _check_paths(args: argparse.Namespace) -> int:
         verdicts = [many(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
         mendable = sum(problem.mend is not None for problem in problems)
         verdict = ", ".join(verdicts) or "no problem"
-        hint = f" ({mendable} mended by --fix)" if mendable else ""
+        hint = f" (--fix mends {mendable})" if mendable else ""
         done = f", {many(mended, 'mend')} made" if args.fix else ""
         read = f"{many(len(found.files), 'file')}, {many(len(found.claims), 'model')}"
         print(f"{read}: {verdict}{hint}{done}")

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from effcc import bridges, checks, exchange, measures, options, reads, runs
+from effcc import bridges, checks, exchange, measures, options, reads, runs, verdicts
 from effcc.catalog.errors import UserError
 from effcc.train import process
 
@@ -55,6 +55,7 @@ VERBS = {
     "list": reads.list_,
     "show": reads.show,
     "check": checks.check,
+    "verify": verdicts.verify,
     "new": reads.new,
     "docs": reads.docs,
     "shards": exchange.shards,

@@ -149,6 +149,14 @@ def _of_check(sub: argparse.ArgumentParser) -> None:
     add("--outside", action="store_true", help="let imports leave it")
 
 
+def _of_verify(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("names", nargs="*", metavar="NAME", help="variants; all unless named")
+    sub.add_argument(
+        "--explain", metavar="FIGURE", help="search the rule that a figure was counted by: FLOPs"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _of_new(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("name", help="name of the new variant: a-z, 0-9 and _")
     sub.add_argument("--from", dest="base", required=True, metavar="VARIANT", help="its start")
@@ -198,6 +206,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "list": _of_list,
     "show": _of_show,
     "check": _of_check,
+    "verify": _of_verify,
     "new": _of_new,
     "docs": _of_docs,
     "shards": _of_shards,

@@ -13,6 +13,9 @@ from effcc.catalog import home
 from effcc.catalog.errors import UsageError
 from effcc.catalog.words import many
 
+# What `show` prints beside what disagrees.
+_SHOWN = ("Parameters", "FLOPs", "File Size")
+
 
 def list_(args: argparse.Namespace) -> int:
     """List the variants."""
@@ -88,9 +91,12 @@ def show(args: argparse.Namespace) -> int:
     rows = [
         (row.key, row.verdict, row.claimed, row.computed)
         for row in verify.compare(claims[spec.entry], spec)
+        if row.key in _SHOWN or row.agrees is False
     ]
-    print(terminal.table(("figure", "verdict", "claimed", "computed"), rows))
-    print(f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from")
+    if rows:
+        print(terminal.table(("figure", "verdict", "claimed", "computed"), rows), end="\n\n")
+    print(f"effcc show {spec.name} --resolved   prints every setting and where it comes from")
+    print(f"effcc verify {spec.name}            holds everything that is claimed against the code")
     return 0
 
 

@@ -32,5 +32,6 @@ def printed(problem):
 def load(file, project):
     if file.name.startswith("index-"):
         copied = shutil.copy(file, project.model_index / f"bad{file.suffix}")
-        return modelindex.load_file(Path(copied), project.root)
+        found = modelindex.check([Path(copied)], project.root)
+        raise BadFile(*found.problems)
     return registry.load_file(Path(shutil.copy(file, project.registry / "bad.yaml")), project)

@@ -206,7 +206,8 @@ HELPED = {
     *("effcc", "effcc.cli", "effcc.options", "effcc.runs", "effcc.reads", "effcc.exchange"),
     *("effcc.request", "effcc.terminal", "effcc.catalog", "effcc.catalog.errors"),
     *("effcc.catalog.home", "effcc.catalog.words", "effcc.train", "effcc.train.process"),
-    *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.bridges"),
+    *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
+    "effcc.bridges",
 }
 LOADED = """
 import contextlib, io, sys

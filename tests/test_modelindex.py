@@ -1,13 +1,15 @@
 """Published claims are read as they stand, and written back without losing a digit."""
 
 import json
+import tempfile
 from pathlib import Path
 
+import corpus
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effcc.catalog import modelindex
+from effcc.catalog import mend, modelindex, rules
 from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
 from effcc.catalog.document import BadFile, model_index_comment, parse
 
@@ -414,3 +416,92 @@ def test_the_claims_of_a_dumped_page_are_read_from_disk(tmp_path, published):
     page = tmp_path / "page.md"
     page.write_text(f"<!--\n{modelindex.dump(published.values())}-->\n")
     assert modelindex.load_file(page, tmp_path) == list(published.values())
+
+
+# Broken on purpose
+
+
+FORMS = [path for path in corpus.write(Path(tempfile.mkdtemp()), 20) if path.suffix != ".json"]
+PIECES = st.sampled_from(
+    [
+        *(
+            "Models:",
+            "- Name: a",
+            "  ",
+            "\n",
+            ":",
+            "- ",
+            "'",
+            '"',
+            "[",
+            "}",
+            "&a ",
+            "*a",
+            "<<: ",
+            "!!x",
+        ),
+        *(
+            "-->",
+            "<!--",
+            "```",
+            "---",
+            "#",
+            "Import: .",
+            "\t",
+            "\x00",
+            "\ufeff",
+            "1e5",
+            "null",
+            "é",
+            "😀",
+        ),
+    ]
+)
+
+
+@st.composite
+def broken(draw):
+    """A card that was right, with pieces of it lost, doubled, moved, or others put in."""
+    path = draw(st.sampled_from(FORMS))
+    text = path.read_text("utf-8")
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        stop = min(len(text), start + draw(st.integers(0, 30)))
+        piece = draw(PIECES | st.just(text[start:stop]) | st.text(max_size=4))
+        text = text[:start] + piece + text[draw(st.sampled_from((start, stop))) :]
+    return path.suffix, text
+
+
+@settings(max_examples=150, deadline=None, report_multiple_bugs=False)
+@given(broken())
+def test_whatever_is_broken_is_a_problem_with_a_code_and_a_place_in_the_file(card):
+    suffix, text = card
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"card{suffix}")
+        path.write_text(text, "utf-8", newline="", errors="surrogatepass")
+        found = modelindex.check([path], Path(folder))
+        lines = text.removeprefix("\ufeff").split("\n")
+        for problem in found.problems:
+            assert problem.code in rules.RULES
+            assert problem.place.file == path.name
+            assert 0 <= problem.place.line <= len(lines) + 1
+            if 0 < problem.place.line <= len(lines):
+                assert 1 <= problem.place.col <= len(lines[problem.place.line - 1]) + 1
+        if "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text):
+            claims = modelindex.parse(modelindex.dump(found.claims)).claims
+            assert [claim.name for claim in claims] == [claim.name for claim in found.claims]
+
+
+@settings(max_examples=60, deadline=None, report_multiple_bugs=False)
+@given(broken())
+def test_a_mend_removes_its_own_problem_and_makes_no_other(card):
+    suffix, text = card
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"card{suffix}")
+        path.write_text(text, "utf-8", newline="", errors="surrogatepass")
+        before = modelindex.check([path], Path(folder)).problems
+        mendable = [problem for problem in before if problem.mend]
+        if mendable and all(problem.code != "MI004" for problem in before):
+            done = mend.file(path, before)
+            after = modelindex.check([path], Path(folder)).problems
+            assert len(after) <= len(before) - done

@@ -9,20 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
-from effcc.catalog.spec import Network, layout, scale_width
+from effcc.catalog.spec import Block, Network, layout, scale_width
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer with learned weights: `macs` are multiply-accumulates for one image."""
+    """One layer: `macs` are multiply-accumulates for one image.
+
+    Those without learned weights are here because other people's counts have them, see `counting`.
+    """
 
     name: str
-    kind: str  # conv, condconv, mixing, routing, gate, norm, classifier
+    kind: str  # conv, strided, condconv, mixing, routing, gate, norm, activation, pool, classifier
     parameters: int
     macs: int
     buffers: int = 0  # numbers in the state that are not learned
-    buffer_tensors: int = 0
     tensors: int = 1
+    outputs: int = 0  # numbers it leaves of one image
+    averaged: int = 0  # numbers that a pooling takes in
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Cost:
 
 def count(network: Network, image_size: int) -> Cost:
     """The cost of one image of `image_size` x `image_size` pixels."""
-    found = list(layers(network, image_size))
+    found = list(layers(network, image_size, image_size))
     norms = sum(layer.kind == "norm" for layer in found)
     parameters = sum(layer.parameters for layer in found)
     return Cost(
@@ -54,72 +58,45 @@ def count(network: Network, image_size: int) -> Cost:
     )
 
 
-def layers(network: Network, image_size: int) -> Iterator[Layer]:
-    """Every layer, from the input on."""
-    stem = scale_width(network.stem, network.width)
-    size = ceil(image_size / 2)
-    yield from _conv("conv_stem", network.in_channels, stem, 3, size)
-    yield _norm("bn1", stem)
+def layers(network: Network, height: int, width: int) -> Iterator[Layer]:
+    """Every layer, from an input of height x width pixels on."""
+    stem, head = (scale_width(n, network.width) for n in (network.stem, network.head))
+    pixels = ceil(height / 2) * ceil(width / 2)
+    yield from _conv("conv_stem", network.in_channels, stem, 3, pixels, stride=2)
+    yield from _norm("bn1", stem, pixels, activate=True)
+    height, width = ceil(height / 2), ceil(width / 2)
     for block in layout(network):
-        name, experts = block.name, block.experts
-        wide, narrow = block.mid_channels, block.se_channels
-        if experts:
-            yield Layer(
-                f"{name}.routing_fn",
-                "routing",
-                (block.in_channels + 1) * experts,
-                block.in_channels * experts,
-                tensors=2,
-            )
-        if block.expand > 1:
-            yield from _conv(f"{name}.conv_pw", block.in_channels, wide, 1, size, 1, experts)
-            yield _norm(f"{name}.bn1", wide)
-        size = ceil(size / block.stride)
-        yield from _conv(f"{name}.conv_dw", wide, wide, block.kernel, size, wide, experts)
-        yield _norm(f"{name}.{'bn2' if block.expand > 1 else 'bn1'}", wide)
-        yield Layer(
-            f"{name}.se", "gate", 2 * wide * narrow + wide + narrow, 2 * wide * narrow, tensors=4
-        )
-        last = "conv_pwl" if block.expand > 1 else "conv_pw"
-        yield from _conv(f"{name}.{last}", wide, block.out_channels, 1, size, 1, experts)
-        yield _norm(f"{name}.{'bn3' if block.expand > 1 else 'bn2'}", block.out_channels)
-    channels, head = layout(network)[-1].out_channels, scale_width(network.head, network.width)
-    yield from _conv("conv_head", channels, head, 1, size)
-    yield _norm("bn2", head)
-    yield Layer(
-        "classifier",
-        "classifier",
-        (head + 1) * network.num_classes,
-        head * network.num_classes,
-        tensors=2,
-    )
-
-
-def hook_counter_flops(network: Network, image_size: int) -> int:
-    """The "FLOPs" that a naive hook-based counter reports: how the published figures came about.
-
-    Reproduces thop 0.0.31 on timm's network, fed an image of size x int(size * 1546 / 1213) pixels.
-    The counter looks layers up by exact class, so it sees plain unstrided convolutions (with a bias
-    counted as one more operation per output), batch norm (2 per element), the routing layers and
-    the pooling before the classifier; and counts zero for conditional convolutions, for strided
-    ones (a subclass that pads as TensorFlow does, the stem included) and for the classifier.
-    """
-    height, width = ceil(image_size / 2), ceil(int(image_size * 1546 / 1213) / 2)
-    total = 2 * height * width * scale_width(network.stem, network.width)
-    for block in layout(network):
-        before, plain = height * width, not block.experts
+        yield from _block(block, height, width)
         height, width = ceil(height / block.stride), ceil(width / block.stride)
-        after, wide, out = height * width, block.mid_channels, block.out_channels
-        if block.experts:
-            total += block.in_channels * block.experts  # routing
-        if block.expand > 1:
-            total += before * wide * (block.in_channels * plain + 2)
-        total += after * wide * (block.kernel**2 * (plain and block.stride == 1) + 2)
-        total += block.se_channels * (wide + 1) + wide * (block.se_channels + 1)
-        total += after * out * (wide * plain + 2)
-    head = scale_width(network.head, network.width)
-    total += height * width * head * (layout(network)[-1].out_channels + 2)
-    return total + (height * width + 1) * head  # the pooling before the classifier
+    pixels = height * width
+    yield from _conv("conv_head", layout(network)[-1].out_channels, head, 1, pixels)
+    yield from _norm("bn2", head, pixels, activate=True)
+    yield Layer("global_pool", "pool", 0, 0, tensors=0, outputs=head, averaged=pixels * head)
+    yield _linear("classifier", "classifier", head, network.num_classes)
+
+
+def _block(block: Block, height: int, width: int) -> Iterator[Layer]:
+    name, experts = block.name, block.experts
+    wide, narrow, out = block.mid_channels, block.se_channels, block.out_channels
+    before = height * width
+    after = ceil(height / block.stride) * ceil(width / block.stride)
+    # The first stage's blocks do not expand, so their norms count from one fewer.
+    depthwise, last, projected = ("bn2", "conv_pwl", "bn3")
+    if experts:
+        yield _linear(f"{name}.routing_fn", "routing", block.in_channels, experts)
+    if block.expand > 1:
+        yield from _conv(f"{name}.conv_pw", block.in_channels, wide, 1, before, experts=experts)
+        yield from _norm(f"{name}.bn1", wide, before, activate=True)
+    else:
+        depthwise, last, projected = ("bn1", "conv_pw", "bn2")
+    shape = {"groups": wide, "stride": block.stride, "experts": experts}
+    yield from _conv(f"{name}.conv_dw", wide, wide, block.kernel, after, **shape)
+    yield from _norm(f"{name}.{depthwise}", wide, after, activate=True)
+    yield _linear(f"{name}.se.conv_reduce", "gate", wide, narrow)
+    yield _activation(f"{name}.se.conv_reduce", narrow)
+    yield _linear(f"{name}.se.conv_expand", "gate", narrow, wide)
+    yield from _conv(f"{name}.{last}", wide, out, 1, after, experts=experts)
+    yield from _norm(f"{name}.{projected}", out, after)
 
 
 def _conv(
@@ -127,19 +104,34 @@ def _conv(
     in_channels: int,
     out_channels: int,
     kernel: int,
-    size: int,
+    pixels: int,
+    *,
     groups: int = 1,
+    stride: int = 1,
     experts: int = 0,
 ) -> Iterator[Layer]:
     weights = out_channels * in_channels // groups * kernel * kernel
     if experts:
-        yield Layer(name, "mixing", 0, experts * weights, tensors=0)
-    yield Layer(
-        name, "condconv" if experts else "conv", weights * max(1, experts), weights * size * size
-    )
+        yield Layer(name, "mixing", 0, experts * weights, tensors=0, outputs=weights)
+    kind = "condconv" if experts else "strided" if stride > 1 else "conv"
+    outputs = out_channels * pixels
+    yield Layer(name, kind, weights * max(1, experts), weights * pixels, outputs=outputs)
 
 
-def _norm(name: str, channels: int) -> Layer:
+def _norm(name: str, channels: int, pixels: int, *, activate: bool = False) -> Iterator[Layer]:
     # Its arithmetic folds into the convolution before it, so it has no multiply-accumulates of its
     # own.
-    return Layer(name, "norm", 2 * channels, 0, buffers=2 * channels, tensors=5)
+    elements = channels * pixels
+    yield Layer(name, "norm", 2 * channels, 0, buffers=2 * channels, tensors=5, outputs=elements)
+    if activate:
+        yield _activation(name, elements)
+
+
+def _activation(name: str, elements: int) -> Layer:
+    return Layer(f"{name}.act", "activation", 0, 0, tensors=0, outputs=elements)
+
+
+def _linear(name: str, kind: str, inputs: int, outputs: int) -> Layer:
+    """A matrix and a bias; a convolution of one pixel, as in a gate, is no different."""
+    parameters, macs = (inputs + 1) * outputs, inputs * outputs
+    return Layer(name, kind, parameters, macs, tensors=2, outputs=outputs)

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from effcc.catalog import files, modelindex, registry, verify
+from effcc.catalog import citation, files, modelindex, registry
 from effcc.catalog.claim import Claim
 from effcc.catalog.document import Document, read
 from effcc.catalog.errors import UsageError
@@ -107,6 +107,8 @@ def _page_text(name: str, base: str, claim: Claim) -> str:
         results=(),
     )
     title = (claim.cited.title if claim.cited else None) or ""
-    cited = [entry for entry in claim.bibtex if verify.same_title(entry, title)] or claim.bibtex
+    cited = [
+        entry for entry in claim.bibtex if citation.same_title(citation.parse(entry).title, title)
+    ] or claim.bibtex
     bibtex = "\n\n".join(f"```BibTeX\n{entry}\n```" for entry in cited)
     return _PAGE.format(name=name, base=base, bibtex=bibtex, data=modelindex.dump([begun]))

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from effcc.catalog import files, modelindex, registry, results, timings, verify
 from effcc.catalog.claim import Claim, Fact, Result
+from effcc.catalog.comparison import Comparison
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.home import Home
 from effcc.catalog.registry import Entry
@@ -45,7 +46,7 @@ class Card:
     spec: Spec
     claim: Claim
     cost: Cost
-    comparisons: Sequence[verify.Comparison]
+    comparisons: Sequence[Comparison]
     runs: Sequence[Run]  # newest first
     headlines: Sequence[Run]  # the newest of the registered variant on each data set
     settings: Sequence[Setting]
@@ -53,16 +54,16 @@ class Card:
     other_benches: Mapping[str, str]  # ids of the others, newest first: what differs
 
     @property
-    def disagreements(self) -> list[verify.Comparison]:
+    def disagreements(self) -> list[Comparison]:
         """Claims that the code contradicts."""
-        return [row for row in self.comparisons if not row.agrees]
+        return [row for row in self.comparisons if row.agrees is False]
 
     def blocks(self, stage: int) -> list[Block]:
         """The blocks of a stage."""
         return [block for block in layout(self.spec.network) if block.stage == stage]
 
-    def compared(self, key: str) -> verify.Comparison | None:
-        """The comparison of one claimed figure, if the entry claims it."""
+    def compared(self, key: str) -> Comparison | None:
+        """The comparison of one figure, if the entry claims it."""
         return next((row for row in self.comparisons if row.key == key), None)
 
 
@@ -101,14 +102,16 @@ def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
 
 def pages(home: Home) -> dict[Path, str]:
     """The text of every generated page, by path."""
-    cards = [make(entry, home) for entry in registry.entries(home)]
+    entries = registry.entries(home)
+    beside = verify.across(entries)
+    cards = [make(entry, home, beside.get(entry.spec.name, ())) for entry in entries]
     texts = {home.models / f"{card.spec.name}.md": render(card) for card in cards}
     texts[home.models / "index.md"] = template("index.md.j2").render(cards=cards)
     return texts
 
 
-def make(entry: Entry, home: Home) -> Card:
-    """Collect what a card says."""
+def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
+    """Collect what a card says; `beside` is what follows from other variants, if any."""
     spec = entry.spec
     runs = results.runs(entry, home)
     headlines: dict[tuple[str, str], Run] = {}
@@ -123,7 +126,7 @@ def make(entry: Entry, home: Home) -> Card:
         spec=spec,
         claim=entry.claim,
         cost=count(spec.network, spec.preprocessing.image_size),
-        comparisons=verify.compare(entry.claim, spec),
+        comparisons=verify.compare(entry.claim, spec, runs, beside),
         runs=runs,
         headlines=list(headlines.values()),
         settings=list(_settings(spec, profile)),

@@ -1,0 +1,118 @@
+"""Claimed accuracies: whether they can be counts of images, and whether a record bears them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from effcc.catalog.claim import Claim, Fact
+from effcc.catalog.comparison import Comparison, of_fact
+from effcc.catalog.errors import Place
+from effcc.catalog.results import Dataset, Metric, Record, Run
+from effcc.catalog.words import many
+
+# The metrics that are counts of images, by the names that model-index files and records give them.
+METRICS = {"Top 1 Accuracy": "top1", "Top 5 Accuracy": "top5"}
+# Images that accuracies are counted on, where a name leaves no doubt: those of ILSVRC 2012's
+# validation (O. Russakovsky et al., IJCV 2015, table 2). The labels of its test images were never
+# published.
+IMAGES = {"imagenet": 50_000, "imagenet-1k": 50_000, "ilsvrc 2012": 50_000}
+
+
+def comparisons(claim: Claim, runs: Sequence[Run]) -> Iterator[Comparison]:
+    """Each claimed accuracy beside what it can be and, on the same images, the newest record.
+
+    It agrees only with a record. What merely could be so is not compared.
+    """
+    for result in claim.results:
+        for name, fact in result.metrics.items():
+            key = f"{name}, {result.dataset}"
+            if name in METRICS and fact.number is not None:
+                record = _newest(runs, result.dataset, METRICS[name])
+                least = result.metrics.get("Top 1 Accuracy") if name == "Top 5 Accuracy" else None
+                yield _accuracy(key, fact, least, result.dataset, record, METRICS[name])
+            elif fact.number is not None:
+                yield of_fact(key, fact, "", None)
+    if runs:
+        yield _records([run.record for run in runs])
+
+
+def share(fact: Fact) -> float:
+    """A claimed accuracy as a fraction: 77.32% and a plain 77.32 are both 0.7732."""
+    return (fact.number or 0) / _per(fact)
+
+
+def is_count(fact: Fact, images: int) -> bool:
+    """Whether some number of `images`, as a percentage rounded as the figure is, gives it."""
+    nearest = round(share(fact) * images)
+    near = (count for count in (nearest - 1, nearest, nearest + 1) if 0 <= count <= images)
+    return any(fact.agrees_with(_per(fact) * count / images) for count in near)
+
+
+def lies_within(fact: Fact, metric: Metric) -> bool:
+    """Whether the figure, as precisely as it is written, may be within a measured interval."""
+    assert metric.low is not None
+    assert metric.high is not None
+    ends = (fact.agrees_with(_per(fact) * end) for end in (metric.low, metric.high))
+    return metric.low <= share(fact) <= metric.high or any(ends)
+
+
+def _accuracy(
+    key: str, fact: Fact, least: Fact | None, dataset: str, record: Record | None, metric: str
+) -> Comparison:
+    value = share(fact)
+    if not 0 <= value <= 1:
+        return of_fact(key, fact, "from none to all of the images", False)
+    if least and share(least) > value:
+        return of_fact(key, fact, f"no less than top-1, {least.text}", False)
+    images = IMAGES.get(dataset.casefold()) or (record.dataset.images if record else None)
+    computed = f"no less than top-1, {least.text}" if least else ""
+    if images and not is_count(fact, images):
+        return of_fact(key, fact, f"no count of {images:,} images", False)
+    if images:
+        computed = f"about {round(value * images):,} of {images:,}"
+    if not record:  # it may be so, but nobody here has seen it
+        return of_fact(key, fact, computed, None)
+    found = record.metrics[metric]
+    return of_fact(key, fact, computed, lies_within(fact, found), measured=interval(found))
+
+
+def interval(metric: Metric) -> str:
+    """`342 of 360, 92.2 to 96.8 %`: a measured accuracy with its Wilson interval."""
+    assert metric.low is not None
+    assert metric.high is not None
+    ends = f"{100 * metric.low:.1f} to {100 * metric.high:.1f} %"
+    return f"{metric.correct:,} of {metric.n:,}, {ends}"
+
+
+def _records(records: Sequence[Record]) -> Comparison:
+    """Whether in every record as many images are right within five answers as within one."""
+    rule = "top-1 no more than top-5"
+    for record in records:
+        top1, top5 = (record.metrics.get(name) for name in ("top1", "top5"))
+        if top1 and top5 and top1.value > top5.value:
+            place = Place(f"registry/results/{record.variant}/{record.id}.json")
+            measured = f"{100 * top1.value:.2f} and {100 * top5.value:.2f} % in {record.id}"
+            return Comparison("Records", "", rule, False, place, measured)
+    place = Place(f"registry/results/{records[0].variant}")
+    return Comparison("Records", "", rule, True, place, many(len(records), "record"))
+
+
+def _newest(runs: Sequence[Run], dataset: str, metric: str) -> Record | None:
+    """The newest record of the variant as registered, on the claimed images."""
+    for run in runs:
+        measured: Mapping[str, Metric] = run.record.metrics
+        if not run.differs and metric in measured and _is_on(run.record.dataset, dataset):
+            return run.record if measured[metric].n else None
+    return None
+
+
+def _is_on(measured: Dataset, claimed: str) -> bool:
+    """Whether a claim's data set is a record's; a subset has the source's name, not its title."""
+    names = [f"{measured.title}, {measured.split} split"]
+    names += [measured.title] if measured.split == "test" else []
+    return claimed.casefold() in {name.casefold() for name in names}
+
+
+def _per(fact: Fact) -> int:
+    """What the figure's number is a share of: 100 where percent is meant and not written."""
+    return 100 if "%" not in fact.text and (fact.number or 0) > 1 else 1

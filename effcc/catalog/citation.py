@@ -1,0 +1,193 @@
+"""Citations: BibTeX as fields, and whether the entries on a page speak of one paper alike.
+
+A page gives the entry to be cited first. What it is held against are the title and the link that
+the model-index calls `Paper`, and the page's other entries of the same paper.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from effcc.catalog.claim import Claim, Paper
+from effcc.catalog.comparison import Comparison
+
+_ARXIV = re.compile(r"(?:abs|pdf|arXiv)[/:.](\d{4}\.\d{4,5})|^(\d{4}\.\d{4,5})(?:v\d+)?$", re.I)
+_FIELD = re.compile(r"\s*,?\s*([A-Za-z][\w-]*)\s*=\s*")
+# Where papers lie before, or without, being published.
+_PREPRINT = ("corr", "arxiv")
+
+
+@dataclass(frozen=True, slots=True)
+class Bibtex:
+    """One BibTeX entry: its key and its fields by lower-case name, braces and line ends removed."""
+
+    key: str
+    fields: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """What it calls the paper; empty if it does not say."""
+        return self.fields.get("title", "")
+
+    @property
+    def year(self) -> str:
+        """As written."""
+        return self.fields.get("year", "")
+
+    @property
+    def venue(self) -> str:
+        """The proceedings or the journal."""
+        return self.fields.get("booktitle") or self.fields.get("journal", "")
+
+    @property
+    def arxiv(self) -> list[str]:
+        """The arXiv ids that its fields name, each once."""
+        named = (self.fields.get(name, "") for name in ("eprint", "url", "volume", "journal"))
+        return list(dict.fromkeys(found for text in named if (found := arxiv_id(text))))
+
+    @property
+    def people(self) -> list[tuple[str, str]]:
+        """Family name and first initial of each author, small letters; `others` stays a name."""
+        names = re.split(r"\s+and\s+", self.fields.get("author", ""))
+        return [_person(name) for name in names if name.strip()]
+
+
+def parse(text: str) -> Bibtex:
+    """Read one entry as people write them: values in braces, in quotes, or bare."""
+    head = re.match(r"\s*@\w+\s*\{\s*([^,\s]*)\s*,", text)
+    fields: dict[str, str] = {}
+    if not head:
+        return Bibtex("", fields)
+    at = head.end()
+    while match := _FIELD.match(text, at):
+        value, at = _value(text, match.end())
+        plain = " ".join(value.replace("{", "").replace("}", "").split())
+        fields.setdefault(match[1].lower(), plain)
+    return Bibtex(head[1], fields)
+
+
+def same_title(one: str, other: str) -> bool:
+    """Whether two titles are one; case and punctuation do not count."""
+    return _letters(one) == _letters(other)
+
+
+def arxiv_id(text: str) -> str | None:
+    """The arXiv id in a link, a volume such as `abs/1904.04971`, or by itself; no version."""
+    match = _ARXIV.search(text.strip())
+    return (match[1] or match[2]) if match else None
+
+
+def comparisons(claim: Claim) -> Iterator[Comparison]:
+    """The first citation on a claim's page beside the paper it names and the other citations."""
+    if not claim.bibtex:
+        return
+    entries = [parse(text) for text in claim.bibtex]
+    first, others = entries[0], entries[1:]
+    paper = claim.cited or Paper(None, None)
+    same = [entry for entry in others if _is_of(entry, first, paper)]
+    if paper.title:
+        yield Comparison(
+            "Citation",
+            f"“{first.title}” in its BibTeX",
+            f"“{paper.title}” as its Paper",
+            same_title(first.title, paper.title),
+            claim.place,
+        )
+    for key, claimed, computed, agrees in _details(first, same):
+        yield Comparison(key, claimed, computed, agrees, claim.place)
+    for entry in others:
+        if entry not in same and entry.arxiv:
+            claimed, computed, agrees = _year(entry)
+            yield Comparison(f"Citation {entry.key}", claimed, computed, agrees, claim.place)
+
+
+def _details(first: Bibtex, same: Sequence[Bibtex]) -> Iterator[tuple[str, str, str, bool]]:
+    """Everything but the title: (key, claimed, computed, whether they agree)."""
+    ids = list(dict.fromkeys(found for entry in (first, *same) for found in entry.arxiv))
+    if ids:
+        claimed, others = first.arxiv[0] if first.arxiv else "no id", [e for e in same if e.arxiv]
+        computed = f"the same in {_keys(others or [first])}"
+        if len(ids) > 1:
+            computed = f"{', '.join(ids)} in {_keys([first, *others])}"
+        yield "Citation arXiv", claimed, computed, len(ids) == 1
+    if first.year:
+        claimed, computed, agrees = _year(first)
+        dated = [entry for entry in same if entry.year]
+        stated = [*(f"{e.year} in {e.key}" for e in dated), *([computed] if computed else [])]
+        if stated:
+            agrees = agrees and all(entry.year == first.year for entry in dated)
+            yield "Citation Year", claimed, "; ".join(stated), agrees
+    for entry in same:
+        names = [", ".join(family.title() for family, _ in e.people) for e in (first, entry)]
+        agrees = _same_people(first, entry)
+        computed = f"{'the same' if agrees else names[1]} in {entry.key}"
+        yield "Citation Authors", names[0], computed, agrees
+        agrees = _letters(first.venue) == _letters(entry.venue)
+        preprint = _letters(first.venue).startswith(_PREPRINT)
+        claimed = f"{first.venue}, a preprint" if preprint else first.venue or "none"
+        yield "Citation Venue", claimed, f"{entry.venue or 'none'} in {entry.key}", agrees
+        return  # one entry beside the first shows what there is to show
+
+
+def _is_of(entry: Bibtex, first: Bibtex, paper: Paper) -> bool:
+    """Whether an entry is of the paper that the page is about."""
+    titles = [title for title in (first.title, paper.title) if title]
+    return bool(set(entry.arxiv) & set(first.arxiv)) or any(
+        same_title(entry.title, title) for title in titles
+    )
+
+
+def _year(entry: Bibtex) -> tuple[str, str, bool]:
+    """An entry's year beside that of its arXiv id, before which no paper can be published."""
+    written = entry.year or "no year"
+    if not entry.arxiv:
+        return written, "", True
+    submitted = 2000 + int(entry.arxiv[0][:2])
+    agrees = entry.year.isdecimal() and int(entry.year) >= submitted
+    return written, f"arXiv:{entry.arxiv[0]} of {submitted}", agrees
+
+
+def _same_people(one: Bibtex, other: Bibtex) -> bool:
+    """Whether the authors are the same in the same order, as far as both name them."""
+    if not one.people or not other.people:
+        return False
+    length = max(len(one.people), len(other.people))
+    for entry in (one, other):
+        if entry.people[-1][0] == "others":
+            length = min(length, len(entry.people) - 1)
+    pairs = [(entry.people + [("", "")] * length)[:length] for entry in (one, other)]
+    return all(
+        a[0] == b[0] and (not a[1] or not b[1] or a[1] == b[1]) for a, b in zip(*pairs, strict=True)
+    )
+
+
+def _person(name: str) -> tuple[str, str]:
+    family, comma, given = (part.strip() for part in name.partition(","))
+    if not comma:
+        *before, family = name.split()
+        given = " ".join(before)
+    return _letters(family), _letters(given)[:1]
+
+
+def _keys(entries: Sequence[Bibtex]) -> str:
+    return " and ".join(entry.key for entry in entries)
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _value(text: str, at: int) -> tuple[str, int]:
+    """The value that begins at a position, and the position after it."""
+    if at < len(text) and text[at] in '{"':
+        closing = "}" if text[at] == "{" else '"'
+        depth, end = 0, at + 1
+        while end < len(text) and (depth or text[end] != closing):
+            depth += (text[end] == "{") - (text[end] == "}")
+            end += 1
+        return text[at + 1 : end], end + 1
+    match = re.compile(r"[^,}\n]*").match(text, at)
+    assert match
+    return match[0], match.end()

@@ -1,0 +1,80 @@
+"""Variants that differ in one thing, and what must follow for the figures claimed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import combinations
+from typing import Any
+
+from effcc.catalog.claim import Fact
+from effcc.catalog.comparison import Comparison, figure, of_fact
+from effcc.catalog.registry import Entry
+from effcc.catalog.spec import architecture
+
+
+def comparisons(entries: Iterable[Entry]) -> dict[str, list[Comparison]]:
+    """What follows from variants beside each other, by the name of the variant it is said of.
+
+    - The same network has the same parameters.
+    - On larger images it takes more operations, by whatever rule they are counted.
+    - More experts are more parameters, and no fewer operations. (How many more depends on the
+      rule: by definition only those of routing and mixing.)
+    """
+    found: dict[str, list[Comparison]] = {}
+    for pair in combinations(entries, 2):
+        for name, row in _beside(*pair):
+            found.setdefault(name, []).append(row)
+    return found
+
+
+def _beside(one: Entry, other: Entry) -> Iterable[tuple[str, Comparison]]:
+    pair = (one, other)
+    experts = [entry.spec.network.experts for entry in pair]
+    sizes = [entry.spec.preprocessing.image_size for entry in pair]
+    if _without_experts(one) != _without_experts(other):
+        return
+    if experts[0] == experts[1]:
+        yield from _compared("Parameters", one, other, "{}, of the same network", _same)
+        if sizes[0] != sizes[1]:
+            small, large = (one, other) if sizes[0] < sizes[1] else (other, one)
+            yield from _compared("FLOPs", small, large, f"over {{}}, at {min(sizes)} px", _more)
+    elif sizes[0] == sizes[1]:
+        few, many = (one, other) if experts[0] < experts[1] else (other, one)
+        than = f"{{}}, of {min(experts)} experts"
+        yield from _compared("Parameters", few, many, f"over {than}", _more)
+        yield from _compared("FLOPs", few, many, f"at least {than}", _no_fewer)
+
+
+def _without_experts(entry: Entry) -> Mapping[str, Any]:
+    """What a network's parameters depend on besides."""
+    network = entry.spec.network
+    without = {key: v for key, v in architecture(network).items() if key != "experts"}
+    return without | {"num_classes": network.num_classes}
+
+
+def _compared(
+    key: str, less: Entry, more: Entry, follows: str, holds: Callable[[Fact, Fact], bool]
+) -> Iterable[tuple[str, Comparison]]:
+    facts = [figure(entry.claim, key) for entry in (less, more)]
+    if facts[0] and facts[1]:
+        name = f"{key} beside {less.spec.name}"
+        holding = holds(facts[0], facts[1])
+        yield more.spec.name, of_fact(name, facts[1], follows.format(facts[0].text), holding)
+
+
+def _same(one: Fact, other: Fact) -> bool:
+    return one.agrees_with(other.number or 0) or other.agrees_with(one.number or 0)
+
+
+def _more(less: Fact, more: Fact) -> bool:
+    apart = (less.number or 0) < (more.number or 0)
+    return apart or (_same(less, more) and (_is_rounded(less) or _is_rounded(more)))
+
+
+def _no_fewer(less: Fact, more: Fact) -> bool:
+    return (less.number or 0) <= (more.number or 0) or _same(less, more)
+
+
+def _is_rounded(fact: Fact) -> bool:
+    """Whether a figure stands for others too, so that two that are written alike may differ."""
+    return fact.agrees_with((fact.number or 0) + 1)
