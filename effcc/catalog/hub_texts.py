@@ -20,7 +20,9 @@ _ENTRY = re.compile(r"^- *dataset:(?=\s)", re.MULTILINE)
 
 def are_eval_results(path: str, text: str) -> bool:
     """Whether a data file holds eval results: by its folder, or by how its entries begin."""
-    return PurePath(path).parent.name == FOLDER or bool(_ENTRY.search(text))
+    if FOLDER in path and PurePath(path).parent.name == FOLDER:
+        return True
+    return "dataset:" in text and bool(_ENTRY.search(text))
 
 
 def front_matter(text: str, shown: str, page: str) -> Text:
