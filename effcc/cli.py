@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from effcc import (
+    bridges,
     checks,
     exchange,
     ledger,
@@ -71,4 +72,5 @@ VERBS = {
     "new": reads.new,
     "docs": reads.docs,
     "shards": exchange.shards,
+    "convert": bridges.convert,
 }

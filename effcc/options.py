@@ -14,6 +14,8 @@ from effcc.nn import engines
 TAKE_SETTINGS = ("fit", "validate", "test", "predict", "bench", "export", "show", "reproduce")
 # What export writes.
 FORMATS = ("safetensors", "timm", "onnx", "hub")
+# What convert writes: see catalog/formats.py, which help need not read.
+REGISTRIES = ("pwc", "hf", "eval-results")
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -184,6 +186,15 @@ def _of_new(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--from", dest="base", required=True, metavar="VARIANT", help="its start")
 
 
+def _of_convert(sub: argparse.ArgumentParser) -> None:
+    add = sub.add_argument
+    add("file", metavar="FILE", help="a model-index file or page, a card, or eval results")
+    add("--to", required=True, choices=REGISTRIES, help="the format to write")
+    add("--out", metavar="PATH", help="the file or folder to write to, instead of printing")
+    add("--model", metavar="NAME", help="the one model to convert; whose eval results they are")
+    add("--strict", action="store_true", help="write nothing if anything would be left out")
+
+
 def _of_shards(sub: argparse.ArgumentParser) -> None:
     add = sub.add_argument
     add("folder", metavar="DIR", help="train, val and test: folders or lists; or shards to --check")
@@ -225,6 +236,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "new": _of_new,
     "docs": _of_docs,
     "shards": _of_shards,
+    "convert": _of_convert,
 }
 
 

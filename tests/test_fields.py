@@ -172,8 +172,9 @@ def test_a_doubt_has_a_code_and_stops_nothing(fields, codes):
 
 
 def test_keys_in_other_letters_are_read_as_the_known_ones():
-    claim, _ = model("metadata: {epochs: 5}\n  in_collection: b\n  RESULTS: []")
+    claim, codes = model("metadata: {epochs: 5}\n  In Collections: b\n  RESULTS: []")
     assert claim.metadata["Epochs"].data == 5
+    assert codes == ["MI021", "MI021", "MI021", "MI030"]
 
 
 # What is wrong has a code

@@ -187,6 +187,9 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["weights", "list"],
         ["results", "list"],
         ["results", "list", "--json"],
+        ["convert", "--help"],
+        ["convert", "model-index/tf-efficientnet-condconv.md", "--to", "pwc"],
+        ["convert", "model-index/tf-efficientnet-condconv.md", "--to", "hf", "--out", "cards"],
     ]
     python(RUN, json.dumps(list(HEAVY)), json.dumps(verbs))
     assert (project.models / "cc_b0_4e.md").is_file()
@@ -207,6 +210,7 @@ HELPED = {
     *("effcc.catalog.home", "effcc.catalog.words", "effcc.train", "effcc.train.process"),
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
     *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
+    "effcc.bridges",
 }
 LOADED = """
 import contextlib, io, sys

@@ -75,7 +75,9 @@ def test_published_weights_carry_their_publishers_claims_with_the_source(project
         ("Top 1 Accuracy (claimed)", 0.7732),
         ("Top 5 Accuracy (claimed)", 0.9332),
     }
-    assert {(r.dataset_type, r.dataset_name) for r in found} == {("imagenet", "ImageNet")}
+    named = {(r.dataset_type, r.dataset_name) for r in found}
+    assert named == {("ILSVRC/imagenet-1k", "ImageNet")}
+    assert {r.metric_args["written"] for r in found} == {"77.32%", "93.32%"}
     assert {r.source_url for r in found} == {export.claim.code}
     assert ModelCard(text).data.eval_results == found
     assert "*Claimed* by" in text

@@ -49,6 +49,7 @@ _KNOWN = {
     "Code": ("URL", "Version"),
 }
 _FOLDED = {level: {key.casefold(): key for key in known} for level, known in _KNOWN.items()}
+_FOLDED[MODELS]["in collections"] = "In Collection"  # as a large toolbox writes it
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog import page, schema
+from effcc.catalog import hub_texts, page, schema
 from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
 from effcc.catalog.document import read_text, unquoted
 from effcc.catalog.entries import Parser
@@ -90,17 +90,22 @@ def check(
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files below a folder that hold a model-index, sorted; hidden folders are passed over."""
+    """The files below a folder that hold a model-index or eval results, sorted.
+
+    Hidden folders are passed over, except those of eval results.
+    """
     found: list[Path] = []
     for base, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if name[0] != "." or name == hub_texts.FOLDER]
         for name in names:
             path = Path(base, name)
             suffix = path.suffix.lower()
-            if (suffix in page.PAGES and page.may_hold_index(path)) or (
-                suffix in _DATA and _INDEX_KEY.search(path.read_text("utf-8", errors="replace"))
-            ):
+            if suffix in page.PAGES and page.may_hold_index(path):
                 found.append(path)
+            elif suffix in _DATA:
+                text = path.read_text("utf-8", errors="replace")
+                if _INDEX_KEY.search(text) or hub_texts.are_eval_results(str(path), text):
+                    found.append(path)
     return sorted(found)
 
 
@@ -239,6 +244,8 @@ class _Reader:
         try:
             whole = read_text(real, shown)
             if os.path.splitext(real)[1].lower() not in page.PAGES:
+                if hub_texts.are_eval_results(real, whole):
+                    return [hub_texts.figures(whole, shown)]
                 parser = Parser(shown, follow=follow)
                 return [parser.parse(whole, part)]
             parts = page.parts(whole, shown)
@@ -246,6 +253,9 @@ class _Reader:
                 message = "no `<!-- Type: model-index` comment on this page"
                 raise BadFile(Problem(Place(shown), "", message, "MI010"))
             for cut in parts:
+                if cut.front_matter:
+                    texts.append(hub_texts.front_matter(cut.text, shown, whole))
+                    continue
                 parser = Parser(shown, whole, follow)
                 texts.append(parser.parse(cut.text, part))
         except BadFile as error:

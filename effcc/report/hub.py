@@ -11,26 +11,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from effcc.catalog import files
-from effcc.catalog.claim import Claim
+from effcc.catalog import files, hub_terms, huggingface_card, yamltext
+from effcc.catalog.claim import Claim, Fact, Result
 from effcc.catalog.errors import UsageError, UserError
+from effcc.catalog.hub_terms import KEPT, METRIC
 from effcc.catalog.results import Record
 from effcc.catalog.spec import Spec, layout, scale_width
 from effcc.report import cards, markdown
 
 WEIGHTS = "model.safetensors"  # the name that the Hub and timm look for
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}")
-# What the Hub calls our accuracies and those of a model-index.
-_METRICS = {
-    "top1": ("accuracy", "Top 1 Accuracy"),
-    "top5": ("top-5-accuracy", "Top 5 Accuracy"),
-}
+# What a model-index calls our accuracies.
+_METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
+_TASK = "Image Classification"
 
 
 class NotPushed(UserError):
@@ -135,27 +132,17 @@ def card(export: Export) -> str:
         std=", ".join(f"{value:.4g}" for value in std),
         conditional=sum(block.experts > 0 for block in layout(spec.network)),
     )
-    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{page}"
+    return f"---\n{yamltext.dump(front)}---\n{page}"
 
 
 def results(export: Export) -> list[dict[str, Any]]:
     """The model-index of the card: measured first, then claimed, each marked as such."""
     found = [_measured(record) for record in export.records]
-    if export.published and export.claim.code:
-        for claimed in export.claim.results:
-            metrics = [
-                {"type": kind, "name": f"{label} (claimed)", "value": claimed.metrics[label].number}
-                for kind, label in _METRICS.values()
-                if label in claimed.metrics and claimed.metrics[label].number is not None
-            ]
-            if metrics:
-                name = claimed.dataset
-                kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-                found.append(
-                    _result(kind, {"name": name}, metrics)
-                    | {"source": {"name": export.claim.name, "url": export.claim.code}}
-                )
-    return found
+    claim = export.claim
+    if export.published and claim.code:
+        source = {"name": claim.name, "url": claim.code}
+        found += [_claimed(result, source) for result in claim.results]
+    return [huggingface_card.described(result) for result in found if result.metrics]
 
 
 def _normalisation(spec: Spec) -> tuple[list[float], list[float]]:
@@ -166,28 +153,43 @@ def _normalisation(spec: Spec) -> tuple[list[float], list[float]]:
     return list(look.mean), list(look.std)
 
 
-def _measured(record: Record) -> dict[str, Any]:
+def _measured(record: Record) -> Result:
+    """A record as somebody's result, with what the Hub has words for."""
     data = record.dataset
-    metrics = [
-        {
-            "type": kind,
-            "name": f"{label} (measured)",
-            "value": metric.value,
-            "args": {"record": record.id, "correct": metric.correct, "images": metric.n},
-        }
-        for key, (kind, label) in _METRICS.items()
-        if (metric := record.metrics.get(key))
-    ]
-    where = {"name": data.title, "split": data.split, "revision": data.fingerprint}
-    return _result(data.name, where, metrics)
-
-
-def _result(kind: str, dataset: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "task": {"type": "image-classification", "name": "Image Classification"},
-        "dataset": {"type": kind, **dataset},
-        "metrics": metrics,
+    metrics = {_METRICS[key]: m for key, m in record.metrics.items() if key in _METRICS}
+    figures = {name: Fact(m.value, repr(m.value)) for name, m in metrics.items()}
+    args = {
+        name: {"args": {"record": record.id, "correct": m.correct, "images": m.n}}
+        for name, m in metrics.items()
     }
+    where = {"type": data.name, "split": data.split, "revision": data.fingerprint}
+    return _marked(Result(_TASK, data.title, figures), "measured", args, {"dataset": where})
+
+
+def _claimed(result: Result, source: Mapping[str, str]) -> Result:
+    """The accuracies among somebody's figures, and who says so."""
+    figures = {
+        name: fact
+        for name, fact in result.metrics.items()
+        if name in _METRICS.values() and fact.number is not None
+    }
+    return _marked(replace(result, metrics=figures), "claimed", {}, {"source": source})
+
+
+def _marked(
+    result: Result,
+    mark: str,
+    words: Mapping[str, Mapping[str, Any]],
+    kept: Mapping[str, Mapping[str, Any]],
+) -> Result:
+    """A result whose metrics say whether they are claimed or measured."""
+    figures: dict[str, Fact] = {}
+    metrics: dict[str, Mapping[str, Any]] = {}
+    for name, fact in result.metrics.items():
+        marked = f"{name} ({mark})"
+        figures[marked] = fact
+        metrics[marked] = {"type": hub_terms.identifier(name, METRIC), **words.get(name, {})}
+    return replace(result, metrics=figures, extra={KEPT: {**kept, "metrics": metrics}})
 
 
 def check_repository(repository: str) -> None:
