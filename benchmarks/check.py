@@ -25,7 +25,7 @@ def main() -> None:
     import corpus
     import modelindex as reference
 
-    from effcc.catalog import modelindex, rules
+    from effcc.claims import modelindex, rules
 
     lines = [f"{'':<40} {'quartile':>9} {'median':>9} {'quartile':>9} {'reference /':>12}"]
     with tempfile.TemporaryDirectory() as folder:

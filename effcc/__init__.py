@@ -32,9 +32,10 @@ def list_variants() -> list[str]:
     """Names of the variants in the project around the working directory, sorted.
 
     Raises:
-        effcc.catalog.errors.UsageError: there is no project.
+        effcc.ground.errors.UsageError: there is no project.
     """
-    from effcc.catalog import home, registry
+    from effcc.catalog import registry
+    from effcc.ground import home
 
     return registry.names(home.find())
 
@@ -52,10 +53,11 @@ def load(
 
     Raises:
         effcc.catalog.registry.UnknownVariant: no variant has this name.
-        effcc.catalog.document.BadFile: a file or a setting is wrong; every problem, each with its
+        effcc.ground.document.BadFile: a file or a setting is wrong; every problem, each with its
         place.
     """
-    from effcc.catalog import home, registry
+    from effcc.catalog import registry
+    from effcc.ground import home
 
     return registry.load(name, home.find(), source=source, flags=settings)
 

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcc.catalog.errors import BadFile, Place, Problem, UsageError
+from effcc.ground.errors import BadFile, Place, Problem, UsageError
 
 if TYPE_CHECKING:
-    from effcc.catalog.claim import Claim
+    from effcc.claims.claim import Claim
 
 
 def convert(args: argparse.Namespace) -> int:
     """Convert model-index files, Hugging Face cards and eval results into one another."""
-    from effcc.catalog import formats
+    from effcc.claims import formats
 
     path = Path(args.file)
     found = formats.read(path, args.to, args.model)
@@ -57,8 +57,8 @@ def _files(
     Raises:
         UsageError: they are of several and no folder was named, or the file is of another kind.
     """
-    from effcc.catalog.formats import EVAL_RESULTS, HF, PWC
-    from effcc.catalog.page import PAGES
+    from effcc.claims.formats import EVAL_RESULTS, HF, PWC
+    from effcc.ground.page import PAGES
 
     kinds = {PWC: (*PAGES, ".yml", ".yaml"), HF: PAGES, EVAL_RESULTS: (".yaml",)}
     ending = "" if out is None or out.is_dir() else out.suffix.lower()
@@ -91,7 +91,7 @@ def _placed(text: str, to: str, file: Path | None, claims: Sequence[Claim]) -> s
     Raises:
         UsageError: there is such a file, and it is no card, or one of another model.
     """
-    from effcc.catalog import formats, front_matter, modelindex
+    from effcc.claims import formats, front_matter, modelindex
 
     if to == formats.HF:
         if file is None or not file.exists():
@@ -110,7 +110,7 @@ def _placed(text: str, to: str, file: Path | None, claims: Sequence[Claim]) -> s
 
 
 def _write(file: Path | None, text: str) -> None:
-    from effcc.catalog import files
+    from effcc.ground import files
 
     if file is None:
         print(text, end="")

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog.errors import UserError
-from effcc.catalog.home import Home
+from effcc.ground.errors import UserError
+from effcc.ground.home import Home
 
 
 class NoSuchCode(UserError):

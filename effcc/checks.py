@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import effcc
-from effcc.catalog import home
-from effcc.catalog.errors import BadFile, Place, Problem, UsageError
-from effcc.catalog.words import many
+from effcc.ground import home
+from effcc.ground.errors import BadFile, Place, Problem, UsageError
+from effcc.ground.words import many
 
 if TYPE_CHECKING:
-    from effcc.catalog.claim import Claim
-    from effcc.catalog.modelindex import Found
+    from effcc.claims.claim import Claim
+    from effcc.claims.modelindex import Found
 
 # A file that is no YAML shows one problem at a time.
 _PASSES = 100
@@ -33,7 +33,9 @@ def check(args: argparse.Namespace) -> int:
 
 
 def _check_project(args: argparse.Namespace) -> int:
-    from effcc.catalog import modelindex, registry, results, timings, verify
+    from effcc.catalog import registry, results, timings
+    from effcc.claims import modelindex
+    from effcc.proof import verify
     from effcc.request import DEFAULT_SOURCE
 
     at = home.find()
@@ -65,7 +67,7 @@ def _check_project(args: argparse.Namespace) -> int:
 
 
 def _check_paths(args: argparse.Namespace) -> int:
-    from effcc.catalog import rules
+    from effcc.claims import rules
 
     paths = [Path(name) for name in args.paths]
     for path in paths:
@@ -94,7 +96,7 @@ def _check_paths(args: argparse.Namespace) -> int:
 
 def _found(args: argparse.Namespace, paths: Sequence[Path]) -> Found:
     """What is in the files: those in a folder are one index, and so is each file alone."""
-    from effcc.catalog import modelindex
+    from effcc.claims import modelindex
 
     whole = modelindex.Found()
     for path in paths:
@@ -117,7 +119,7 @@ def _root(path: Path) -> Path:
 
 def _fix(args: argparse.Namespace, paths: Sequence[Path]) -> int:
     """Mend what needs no thought; returns how much."""
-    from effcc.catalog import mend
+    from effcc.claims import mend
 
     total = 0
     for _ in range(_PASSES):

@@ -20,7 +20,7 @@ from effcc import (
     runs,
     verdicts,
 )
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 from effcc.train import process
 
 

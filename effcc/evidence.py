@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from effcc.catalog.comparison import AGREES, DIFFERS, DISPUTED, NOT_COMPARED
-from effcc.catalog.words import many
+from effcc.ground.words import many
+from effcc.proof.comparison import AGREES, DIFFERS, DISPUTED, NOT_COMPARED
 
 if TYPE_CHECKING:
-    from effcc.catalog.comparison import Comparison
-    from effcc.catalog.errors import Problem
     from effcc.catalog.registry import Entry
+    from effcc.ground.errors import Problem
     from effcc.nn.census import Census
+    from effcc.proof.comparison import Comparison
 
 _STYLES = {AGREES: "green", DISPUTED: "yellow", DIFFERS: "bold red", NOT_COMPARED: "dim"}
 _GAP = "  "

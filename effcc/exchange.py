@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effcc import request, terminal
-from effcc.catalog import home
-from effcc.catalog.errors import UsageError
-from effcc.catalog.words import many
+from effcc.ground import home
+from effcc.ground.errors import UsageError
+from effcc.ground.words import many
 
 if TYPE_CHECKING:
-    from effcc.catalog.home import Home
     from effcc.catalog.spec import Spec
+    from effcc.ground.home import Home
     from effcc.nn.weights import Checkpoint
     from effcc.report.hub import Export
 
@@ -169,7 +169,9 @@ def written(
 
 def _of_hub(spec: Spec, checkpoint: Checkpoint, at: Home) -> Export:
     """What the folder says: which records are of this very checkpoint, and who published it."""
-    from effcc.catalog import files, modelindex, results
+    from effcc.catalog import results
+    from effcc.claims import modelindex
+    from effcc.ground import files
     from effcc.nn import published
     from effcc.report.hub import Export
 

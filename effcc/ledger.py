@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from effcc import tally, terminal
-from effcc.catalog import home
-from effcc.catalog.errors import UsageError
-from effcc.catalog.words import many
+from effcc.ground import home
+from effcc.ground.errors import UsageError
+from effcc.ground.words import many
 
 if TYPE_CHECKING:
     from effcc.catalog.ledger import Line

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from effcc import request
-from effcc.catalog import home
-from effcc.catalog.errors import UsageError
+from effcc.ground import home
+from effcc.ground.errors import UsageError
 from effcc.nn import engines
 
 if TYPE_CHECKING:

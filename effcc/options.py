@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import effcc
-from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
+from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
 from effcc.nn import engines
 
 # The verbs that resolve a variant, and so take settings.
@@ -278,7 +278,7 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
             if not queue or queue[0].startswith("--"):
                 raise UsageError(f"{verb}: --{name} needs a value")
             value = queue.pop(0)
-        from effcc.catalog import document
+        from effcc.ground import document
 
         try:
             found[name] = document.parse(value, f"--{name}").data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from effcc import terminal
 from effcc.catalog.cost import count
-from effcc.catalog.words import many, three
+from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
     from effcc.train.plan import Plan, Run

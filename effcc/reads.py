@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from effcc import terminal
-from effcc.catalog import home
-from effcc.catalog.errors import UsageError
-from effcc.catalog.words import many
+from effcc.ground import home
+from effcc.ground.errors import UsageError
+from effcc.ground.words import many
 
 # What `show` prints beside what disagrees.
 _SHOWN = ("Parameters", "FLOPs", "File Size")
@@ -64,9 +64,11 @@ def list_(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one variant: what it is, every resolved value with its origin, or what it trains on."""
-    from effcc.catalog import modelindex, registry, verify
+    from effcc.catalog import registry
     from effcc.catalog.cost import count
     from effcc.catalog.spec import settings_in_order
+    from effcc.claims import modelindex
+    from effcc.proof import verify
     from effcc.report import origins
 
     if args.out and not args.augmentations:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcc import checkout, exchange, rerun, tally
-from effcc.catalog import home
-from effcc.catalog.errors import UsageError, UserError
-from effcc.catalog.home import Home
+from effcc.ground import home
+from effcc.ground.errors import UsageError, UserError
+from effcc.ground.home import Home
 from effcc.nn import engines
 from effcc.train import process
 

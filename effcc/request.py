@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcc.catalog import home
-from effcc.catalog.errors import BadFile, Place, Problem, UsageError
+from effcc.ground import home
+from effcc.ground.errors import BadFile, Place, Problem, UsageError
 from effcc.train import process
 
 if TYPE_CHECKING:
-    from effcc.catalog.home import Home
     from effcc.catalog.spec import Spec
+    from effcc.ground.home import Home
     from effcc.nn.weights import Checkpoint
 
 # What fit, validate and test use when nothing names any data.

@@ -9,12 +9,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog.errors import BadFile, UsageError, UserError
+from effcc.ground.errors import BadFile, UsageError, UserError
 
 if TYPE_CHECKING:
-    from effcc.catalog.home import Home
     from effcc.catalog.results import Record
     from effcc.catalog.spec import Spec
+    from effcc.ground.home import Home
     from effcc.sources.known import Source
 
 
@@ -46,7 +46,7 @@ def weights(record: Record, at: Home, named: str | None) -> Path:
     Raises:
         NotTheSame: it is not where the record says, or another one is.
     """
-    from effcc.catalog import files
+    from effcc.ground import files
 
     path = Path(named) if named else at.root / record.checkpoint["path"]
     wanted, shown = record.checkpoint["sha256"], at.shown(path)

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effcc import exchange, request, terminal
-from effcc.catalog.errors import UsageError
-from effcc.catalog.words import many
+from effcc.ground.errors import UsageError
+from effcc.ground.words import many
 from effcc.nn import engines
 from effcc.train import process
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from effcc.catalog.home import Home
     from effcc.catalog.spec import Spec
+    from effcc.ground.home import Home
     from effcc.sources.known import Source
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from effcc import outlook
 from effcc.catalog.timings import PLAIN, VARIANT, Bench, Timing
-from effcc.catalog.words import three
+from effcc.ground.words import three
 from effcc.terminal import item, many, numbers, size
 
 if TYPE_CHECKING:

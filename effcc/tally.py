@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from effcc import terminal
-from effcc.catalog.words import many, three
+from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
     from effcc.catalog.results import Metric, Record

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog.words import many, three
+from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,15 +6,15 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog import counting
 from effcc.catalog.cost import count
-from effcc.catalog.counting import ARITHMETIC, BIAS, CLASSES, KNOWN, POOL, PRODUCTS, SCALE, WORDS
+from effcc.proof import counting
+from effcc.proof.counting import ARITHMETIC, BIAS, CLASSES, KNOWN, POOL, PRODUCTS, SCALE, WORDS
 from effcc.terminal import item, many, numbers, three
 
 if TYPE_CHECKING:
-    from effcc.catalog.claim import Fact
-    from effcc.catalog.forensics import Explanation, Fit
     from effcc.catalog.registry import Entry
+    from effcc.claims.claim import Fact
+    from effcc.proof.forensics import Explanation, Fit
 
 _OTHERS = 4  # rules told in a line each, after the simplest
 

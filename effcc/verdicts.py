@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from effcc.catalog import home
-from effcc.catalog.errors import Place, UsageError
+from effcc.ground import home
+from effcc.ground.errors import Place, UsageError
 
 if TYPE_CHECKING:
-    from effcc.catalog.claim import Fact
-    from effcc.catalog.comparison import Comparison
-    from effcc.catalog.home import Home
     from effcc.catalog.registry import Entry
     from effcc.catalog.spec import Spec
+    from effcc.claims.claim import Fact
+    from effcc.ground.home import Home
     from effcc.nn.census import Census
+    from effcc.proof.comparison import Comparison
 
 # The figures that are counts by some rule.
 EXPLAINED = ("FLOPs",)
@@ -77,8 +77,8 @@ def judge(entry: Entry, compared: Sequence[Comparison]) -> Verdict:
 
 def modules(spec: Spec, found: Census) -> Comparison:
     """Whether the modules are what is counted, without torch, from the layout."""
-    from effcc.catalog.comparison import Comparison
     from effcc.catalog.cost import Cost, count
+    from effcc.proof.comparison import Comparison
 
     counted = count(spec.network, spec.preprocessing.image_size)
     macs = found.macs
@@ -100,8 +100,8 @@ def momentum(row: Comparison, spec: Spec, found: Census) -> Comparison:
 
 def cached(row: Comparison, spec: Spec) -> Comparison:
     """The hash in a weights file's name beside the file's own, if it is in the cache."""
-    from effcc.catalog import files
-    from effcc.catalog.errors import UserError
+    from effcc.ground import files
+    from effcc.ground.errors import UserError
     from effcc.nn.published import Published
 
     try:
@@ -118,8 +118,9 @@ def cached(row: Comparison, spec: Spec) -> Comparison:
 
 
 def _verify(entries: Sequence[Entry], chosen: Sequence[Entry], at: Home, *, as_json: bool) -> int:
-    from effcc.catalog import results, verify
-    from effcc.catalog.comparison import DIFFERS
+    from effcc.catalog import results
+    from effcc.proof import verify
+    from effcc.proof.comparison import DIFFERS
 
     beside = verify.across(entries)
     compared: dict[str, list[Comparison]] = {}
@@ -175,7 +176,7 @@ def _data(verdict: Verdict) -> dict[str, Any]:
 
 def _explain(figure: str, entries: Sequence[Entry], *, as_json: bool) -> int:
     from effcc import traces
-    from effcc.catalog import comparison, forensics
+    from effcc.proof import comparison, forensics
 
     width, told = shutil.get_terminal_size().columns, list[Any]()
     for entry in entries:

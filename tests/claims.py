@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.document import parse
+from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
+from effcc.ground.document import parse
 
 words = st.sampled_from(
     [

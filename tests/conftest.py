@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from effcc.catalog.home import Home
+from effcc.ground.home import Home
 
 # Before torch is imported: on tensors this small, threads cost more in waiting than they save.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from records import record
 
-from effcc.catalog import accuracy
-from effcc.catalog.claim import Claim, Fact, Result
-from effcc.catalog.errors import Place
 from effcc.catalog.results import Metric, Run
 from effcc.catalog.results import accuracy as measured
+from effcc.claims.claim import Claim, Fact, Result
+from effcc.ground.errors import Place
+from effcc.proof import accuracy
 
 
 def fact(text):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from effcc.catalog import modelindex, registry
-from effcc.catalog.document import BadFile
+from effcc.catalog import registry
+from effcc.claims import modelindex
+from effcc.ground.document import BadFile
 
 FILES = sorted((Path(__file__).parent / "bad").iterdir())
 

@@ -7,7 +7,7 @@ from test_eval_results import FILE
 from test_huggingface_card import CARD
 
 from effcc import cli
-from effcc.catalog import modelindex
+from effcc.claims import modelindex
 
 PUBLISHED = "model-index/tf-efficientnet-condconv.md"
 NAMES = [f"tf_efficientnet_cc_{name}" for name in ("b0_4e", "b0_8e", "b1_8e")]

@@ -19,10 +19,11 @@ from records import bench, record
 from rendered import WORST, Page, to_html
 
 from effcc import cli
-from effcc.catalog import modelindex, registry, results, timings
-from effcc.catalog.document import model_index_comment
-from effcc.catalog.home import Home
+from effcc.catalog import registry, results, timings
 from effcc.catalog.results import Metric
+from effcc.claims import modelindex
+from effcc.ground.document import model_index_comment
+from effcc.ground.home import Home
 from effcc.report import cards
 
 VARIANT = "cc_pico_4e"

@@ -17,8 +17,8 @@ from test_run import assert_same_bits, content, fit
 
 from effcc import cli
 from effcc.catalog import results
-from effcc.catalog.home import Home
 from effcc.data.loader import Training
+from effcc.ground.home import Home
 from effcc.nn.weights import BadCheckpoint
 from effcc.sources.decode import BadImage
 from effcc.train import checkpoints, run

@@ -5,7 +5,7 @@ import json
 import corpus
 import pytest
 
-from effcc.catalog import modelindex, rules
+from effcc.claims import modelindex, rules
 from effcc.cli import main
 
 

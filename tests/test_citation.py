@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effcc.catalog.citation import Bibtex, arxiv_id, comparisons, parse, same_title
-from effcc.catalog.claim import Claim, Paper
-from effcc.catalog.errors import Place
+from effcc.claims.bibtex import Bibtex, arxiv_id, parse, same_title
+from effcc.claims.claim import Claim, Paper
+from effcc.ground.errors import Place
+from effcc.proof.citation import comparisons
 
 PREPRINT = """@article{corr,
   author  = {Brandon Yang and

@@ -2,9 +2,9 @@
 
 import pytest
 
-from effcc.catalog.claim import Claim, Fact
-from effcc.catalog.comparison import Comparison, figure, of_fact
-from effcc.catalog.errors import Place
+from effcc.claims.claim import Claim, Fact
+from effcc.ground.errors import Place
+from effcc.proof.comparison import Comparison, figure, of_fact
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """What a text of results has no place for is listed by key, a collection's once."""
 
-from effcc.catalog import converted
-from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.errors import Place
+from effcc.claims import converted
+from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
+from effcc.ground.errors import Place
 
 
 def keys(claims, papers=()):

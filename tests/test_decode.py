@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 from effcc.sources import decode as room
 from effcc.sources.decode import BadImage, MissingData
 

@@ -108,7 +108,7 @@ def test_without_triton_one_line_says_what_to_install():
     words = "import sys; sys.modules['triton'] = None; from effcc.nn import depthwise_triton"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == (
-        "effcc.catalog.errors.UserError: EFFCC_TRITON=1 needs Triton: pip install triton"
+        "effcc.ground.errors.UserError: EFFCC_TRITON=1 needs Triton: pip install triton"
     )
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effcc.catalog import document
-from effcc.catalog.document import BadFile, Place, dotted, model_index_comment, parse, read
-from effcc.catalog.page import parts
+from effcc.ground import document
+from effcc.ground.document import BadFile, Place, dotted, model_index_comment, parse, read
+from effcc.ground.page import parts
 
 
 def problems(text):

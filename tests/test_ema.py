@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
 from effcc.train import trainer
 from effcc.train.ema import Ema, tensors, update
 

@@ -9,7 +9,7 @@ import torch
 from test_transfer import TINY
 
 import effcc
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
 from effcc.nn import engines
 
 

@@ -9,11 +9,11 @@ from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entri
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effcc.catalog import eval_results, huggingface_card, yamltext
-from effcc.catalog.claim import Claim, Fact, Paper, Result
-from effcc.catalog.document import parse
-from effcc.catalog.hub_terms import KEPT
-from effcc.catalog.rules import is_error
+from effcc.claims import eval_results, huggingface_card, yamltext
+from effcc.claims.claim import Claim, Fact, Paper, Result
+from effcc.claims.hub_terms import KEPT
+from effcc.claims.rules import is_error
+from effcc.ground.document import parse
 
 FILE = """\
 - dataset:

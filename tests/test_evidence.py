@@ -3,9 +3,10 @@
 import pytest
 
 from effcc import evidence, verdicts
-from effcc.catalog import registry, verify
-from effcc.catalog.comparison import Comparison
-from effcc.catalog.errors import Place, Problem
+from effcc.catalog import registry
+from effcc.ground.errors import Place, Problem
+from effcc.proof import verify
+from effcc.proof.comparison import Comparison
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from test_transfer import TINY
 
 import effcc
 from effcc import cli
-from effcc.catalog import files
-from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
+from effcc.ground import files
+from effcc.ground.errors import UsageError
+from effcc.ground.home import Home
 from effcc.nn import export, weights
 from effcc.nn.export import BadExport
 from effcc.train import run

@@ -2,8 +2,8 @@
 
 import pytest
 
-from effcc.catalog import modelindex
-from effcc.catalog.claim import Fact, Paper
+from effcc.claims import modelindex
+from effcc.claims.claim import Fact, Paper
 
 
 def read(text):

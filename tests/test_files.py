@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from effcc.catalog import files
+from effcc.ground import files
 
 
 def contents(folder):

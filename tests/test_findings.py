@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from effcc.catalog import rules
-from effcc.catalog.errors import Place, Problem
+from effcc.claims import rules
+from effcc.ground.errors import Place, Problem
 from effcc.report import findings
 
 WRONG = Problem(Place("a.yml", 2, 5), "Models[0].LR", "no", "MI045")

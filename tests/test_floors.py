@@ -13,12 +13,15 @@ from conftest import ROOT
 PACKAGE = ROOT / "effcc"
 # Each floor and those it may import; the door (files directly in effcc/) imports any.
 BELOW = {
-    "catalog": {"catalog"},
-    "nn": {"catalog", "nn"},
-    "sources": {"catalog", "sources"},
-    "data": {"catalog", "sources", "data"},
-    "report": {"catalog", "report"},
-    "train": {"catalog", "nn", "sources", "data", "train"},
+    "ground": {"ground"},
+    "claims": {"ground", "claims"},
+    "catalog": {"ground", "claims", "catalog"},
+    "proof": {"ground", "claims", "catalog", "proof"},
+    "nn": {"ground", "claims", "catalog", "nn"},
+    "sources": {"ground", "catalog", "sources"},
+    "data": {"ground", "catalog", "sources", "data"},
+    "report": {"ground", "claims", "catalog", "proof", "report"},
+    "train": {"ground", "catalog", "nn", "sources", "data", "train"},
 }
 # Packages that are slow to load, and the floors that may load them.
 HEAVY = {
@@ -42,6 +45,8 @@ HEAVY = {
     "openvino": {"nn"},
     "huggingface_hub": {"report"},
 }
+# Floors that no heavy package may be loaded by, nor before.
+LIGHT = ("ground", "claims", "catalog", "proof", "report")
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if "project" not in path.relative_to(PACKAGE).parts
 )
@@ -113,7 +118,9 @@ def test_the_readme_lists_every_module():
     assert sorted(plan()) == [path for path in MODULES if path.name not in special]
 
 
-@pytest.mark.parametrize("room", ["catalog", "nn", "sources", "data", "report"])
+@pytest.mark.parametrize(
+    "room", ["ground", "claims", "catalog", "proof", "nn", "sources", "data", "report"]
+)
 def test_inside_a_floor_imports_only_go_up_the_list(room):
     """A module of the README's plan imports only those that stand before it."""
     order = [path for path in plan() if floor(path) == room]
@@ -206,8 +213,8 @@ def test_importing_effcc_loads_nothing_at_all(project):
 # What a command's help is made of; each of the rest is read by the verb that needs it.
 HELPED = {
     *("effcc", "effcc.cli", "effcc.options", "effcc.runs", "effcc.reads", "effcc.exchange"),
-    *("effcc.request", "effcc.terminal", "effcc.catalog", "effcc.catalog.errors"),
-    *("effcc.catalog.home", "effcc.catalog.words", "effcc.train", "effcc.train.process"),
+    *("effcc.request", "effcc.terminal", "effcc.ground", "effcc.ground.errors"),
+    *("effcc.ground.home", "effcc.ground.words", "effcc.train", "effcc.train.process"),
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
     *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
     "effcc.bridges",
@@ -239,7 +246,7 @@ def test_help_loads_the_standard_library_and_the_door_alone(project):
 
 def test_help_on_a_run_reads_the_schema_and_nothing_more(project):
     needed = {"argparse", "json", "pathlib", "dataclasses", "hashlib"}
-    own = HELPED | {"effcc.catalog.spec", "effcc.catalog.schema"}
+    own = HELPED | {"effcc.catalog", "effcc.catalog.spec", "effcc.catalog.schema"}
     python(LOADED + f"help_of('fit')\nassert_only({needed}, {own})")
 
 
@@ -252,7 +259,7 @@ def test_every_module_can_be_imported_first():
     light = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in MODULES
-        if floor(path) in ("catalog", "report") and path.name != "__init__.py"
+        if floor(path) in LIGHT and path.name != "__init__.py"
     ]
     forget = "for n in [n for n in sys.modules if n.startswith('effcc')]: del sys.modules[n]"
     lines = "\n".join(f"importlib.import_module({name!r})\n{forget}" for name in light)

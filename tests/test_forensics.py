@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from effcc.catalog import counting, forensics, registry
+from effcc.catalog import registry
 from effcc.catalog.cost import count
-from effcc.catalog.counting import ARITHMETIC, BIAS, HOOK_COUNTER, POOL, PRODUCTS, SCALE, Rule
+from effcc.proof import counting, forensics
+from effcc.proof.counting import ARITHMETIC, BIAS, HOOK_COUNTER, POOL, PRODUCTS, SCALE, Rule
 
 PUBLISHED = {"cc_b0_4e": 224_153_788, "cc_b0_8e": 224_158_524, "cc_b1_8e": 370_427_824}
 

@@ -5,8 +5,8 @@ from test_eval_results import FILE
 from test_huggingface_card import CARD
 
 from effcc import options
-from effcc.catalog import formats
-from effcc.catalog.errors import BadFile, UsageError
+from effcc.claims import formats
+from effcc.ground.errors import BadFile, UsageError
 
 INDEX = "Models:\n- Name: b\n  Results: [{Task: T, Dataset: D, Metrics: {Accuracy: 50%}}]\n"
 BOTH = CARD + f"\n<!--\nType: model-index\n{INDEX}-->\n"

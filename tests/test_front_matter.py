@@ -7,8 +7,8 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effcc.catalog import front_matter, yamltext
-from effcc.catalog.errors import BadFile
+from effcc.claims import front_matter, yamltext
+from effcc.ground.errors import BadFile
 
 PAGE = """\
 ---

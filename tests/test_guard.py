@@ -10,8 +10,8 @@ from child import Command
 from test_run import content, fit, short
 from torch import nn
 
-from effcc.catalog.home import Home
 from effcc.data.loader import Shuffle
+from effcc.ground.home import Home
 from effcc.nn import weights
 from effcc.train import guard, run
 from effcc.train.checkpoints import Keeper

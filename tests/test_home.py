@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import effcc
-from effcc.catalog import home
-from effcc.catalog.errors import UsageError
+from effcc.ground import home
+from effcc.ground.errors import UsageError
 
 
 def test_a_project_is_found_from_a_folder_inside_it(project, monkeypatch):

@@ -17,8 +17,9 @@ from test_transfer import TINY
 
 import effcc
 from effcc import cli, exchange
-from effcc.catalog import files, registry, results
-from effcc.catalog.errors import UsageError
+from effcc.catalog import registry, results
+from effcc.ground import files
+from effcc.ground.errors import UsageError
 from effcc.nn.weights import Checkpoint
 from effcc.report import hub
 from effcc.report.hub import Export, NotPushed

@@ -3,9 +3,9 @@
 import claims as drawn
 import pytest
 
-from effcc.catalog import hub_kept
-from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.hub_terms import KEPT
+from effcc.claims import hub_kept
+from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
+from effcc.claims.hub_terms import KEPT
 
 
 def result(source=None, **words):

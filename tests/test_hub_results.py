@@ -5,9 +5,9 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 from huggingface_hub.repocard_data import ModelCardData
 
-from effcc.catalog import eval_results, huggingface_card
-from effcc.catalog.document import parse
-from effcc.catalog.rules import RULES, is_error
+from effcc.claims import eval_results, huggingface_card
+from effcc.claims.rules import RULES, is_error
+from effcc.ground.document import parse
 
 RESULT = "{task: {type: t}, dataset: {type: d, name: D}, metrics: [{type: m, value: 1}]}"
 MODEL = "model-index: [{{name: a, results: [{}]}}]\n"

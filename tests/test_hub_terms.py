@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effcc.catalog import hub_terms
-from effcc.catalog.claim import Fact
-from effcc.catalog.document import parse
-from effcc.catalog.hub_terms import DATASET, METRIC, TASK
+from effcc.claims import hub_terms
+from effcc.claims.claim import Fact
+from effcc.claims.hub_terms import DATASET, METRIC, TASK
+from effcc.ground.document import parse
 
 
 @pytest.mark.parametrize(

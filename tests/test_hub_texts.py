@@ -7,7 +7,7 @@ from test_eval_results import FILE
 from test_huggingface_card import CARD
 
 from effcc import cli
-from effcc.catalog import hub_texts, modelindex
+from effcc.claims import hub_texts, modelindex
 
 
 def check(folder, **texts):

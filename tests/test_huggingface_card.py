@@ -10,11 +10,11 @@ from huggingface_hub.repocard_data import ModelCardData, model_index_to_eval_res
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from effcc.catalog import front_matter, huggingface_card, modelindex, yamltext
-from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.document import parse
-from effcc.catalog.hub_terms import KEPT
-from effcc.catalog.rules import is_error
+from effcc.claims import front_matter, huggingface_card, modelindex, yamltext
+from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
+from effcc.claims.hub_terms import KEPT
+from effcc.claims.rules import is_error
+from effcc.ground.document import parse
 
 CARD = """---
 license: apache-2.0

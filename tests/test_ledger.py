@@ -8,8 +8,8 @@ import records
 
 from effcc import cli
 from effcc.catalog import ledger, registry, results, timings
-from effcc.catalog.errors import UsageError
 from effcc.catalog.timings import VARIANT, Timing
+from effcc.ground.errors import UsageError
 
 FIRST, SECOND, OTHER, TIME = (
     *("20260131T120000Z-fit-digits-0", "20260131T120500Z-fit-digits-1"),

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from effcc.catalog import links, registry
-from effcc.catalog.claim import Claim, Fact, Paper
-from effcc.catalog.errors import Place
+from effcc.catalog import registry
 from effcc.catalog.spec import Weights
+from effcc.claims.claim import Claim, Fact, Paper
+from effcc.ground.errors import Place
+from effcc.proof import links
 
 BIBTEX = "@misc{a, title={T}, eprint={1904.04971}}"
 

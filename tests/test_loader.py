@@ -7,10 +7,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import effcc
-from effcc.catalog.errors import UserError
 from effcc.data import loader
 from effcc.data.loader import Evaluation, Training, Unlabelled
 from effcc.data.unreadable import Unreadable
+from effcc.ground.errors import UserError
 from effcc.sources import decode
 from effcc.sources.decode import BadImage
 from effcc.sources.split import Files

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 from effcc.train import loggers, trainer
 
 FOLDER = Path("/project/runs/cc_b0_4e/20260131T120000Z-fit-folder-0")

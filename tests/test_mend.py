@@ -2,7 +2,7 @@
 
 import pytest
 
-from effcc.catalog import mend, modelindex
+from effcc.claims import mend, modelindex
 
 
 def mends(path):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from effcc.catalog import metafiles, modelindex
-from effcc.catalog.claim import Claim, Collection, Fact, Result
-from effcc.catalog.document import parse
-from effcc.catalog.page import model_index_comment
+from effcc.claims import metafiles, modelindex
+from effcc.claims.claim import Claim, Collection, Fact, Result
+from effcc.ground.document import parse
+from effcc.ground.page import model_index_comment
 
 
 def facts(**texts):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effcc.catalog import mend, modelindex, rules
-from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.document import BadFile, model_index_comment, parse
+from effcc.claims import mend, modelindex, rules
+from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
+from effcc.ground.document import BadFile, model_index_comment, parse
 
 PUBLISHED = {
     # name: FLOPs, Parameters, File Size, Crop Pct, Image Size, top-1, top-5

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from effcc.catalog import neighbours, registry
-from effcc.catalog.claim import Fact
+from effcc.catalog import registry
 from effcc.catalog.cost import count
+from effcc.claims.claim import Fact
+from effcc.proof import neighbours
 
 
 def entry(shipped, name, *, experts=4, size=224, **claimed):

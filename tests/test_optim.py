@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import effcc
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
 from effcc.nn.efficientnet import EfficientNet
 from effcc.train.optim import (
     RMSpropTF,

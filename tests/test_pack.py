@@ -11,8 +11,8 @@ import time
 import pytest
 from images import photograph, photographs, source
 
-from effcc.catalog.errors import UsageError
 from effcc.cli import main
+from effcc.ground.errors import UsageError
 from effcc.sources import index, manifest, pack
 from effcc.sources.decode import MissingData
 

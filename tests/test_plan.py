@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 
 import effcc
-from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
+from effcc.ground.errors import UsageError
+from effcc.ground.home import Home
 from effcc.sources.decode import MissingData
 from effcc.train import gauge, plan, run
 from effcc.train.gauge import Loading, Memory, Scaling, Step

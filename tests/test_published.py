@@ -11,8 +11,8 @@ import pytest
 
 import effcc
 from effcc import cli
-from effcc.catalog.errors import UserError
 from effcc.catalog.spec import Weights
+from effcc.ground.errors import UserError
 from effcc.nn import published
 from effcc.nn.published import BadDownload, NotPublished, Published
 

@@ -23,7 +23,7 @@ from conftest import ROOT
 from PIL import Image
 
 import effcc
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
 from effcc.sources.known import SOURCES
 from effcc.train import ranks, trainer
 from effcc.train.data import ImageData
@@ -530,7 +530,7 @@ def test_a_mistake_of_all_is_said_once(how, tmp_path):
 FAULTY = """
 import os, sys
 from effcc import cli
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 from effcc.train import callbacks, module
 if os.environ.get("LOCAL_RANK") == "1":
     {fault}

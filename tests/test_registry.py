@@ -6,9 +6,9 @@ import pytest
 
 import effcc
 from effcc.catalog import registry
-from effcc.catalog.document import BadFile
 from effcc.catalog.registry import UnknownVariant
 from effcc.catalog.spec import Weights
+from effcc.ground.document import BadFile
 
 VARIANTS = ("cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e")
 SMALL = """\

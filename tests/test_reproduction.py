@@ -13,8 +13,8 @@ from conftest import ROOT, copied
 
 from effcc import checkout, cli, rerun
 from effcc.catalog import registry, results, timings
-from effcc.catalog.home import Home
 from effcc.catalog.spec import digest
+from effcc.ground.home import Home
 
 PICO = "registry/cc_pico_4e.yaml"
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=3")

@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from effcc.catalog import mend, modelindex, rules
+from effcc.claims import mend, modelindex, rules
 
 PAGE = (ROOT / "docs" / "model-index.md").read_text("utf-8")
 SECTION = re.compile(

@@ -18,8 +18,8 @@ from rich.console import Console
 
 import effcc
 from effcc.catalog import results
-from effcc.catalog.errors import UserError
-from effcc.catalog.home import Home
+from effcc.ground.errors import UserError
+from effcc.ground.home import Home
 from effcc.nn import weights
 from effcc.sources.decode import BadImage, MissingData
 from effcc.train import run

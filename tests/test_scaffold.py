@@ -2,9 +2,10 @@
 
 import pytest
 
-from effcc.catalog import registry, scaffold, verify
-from effcc.catalog.errors import UsageError
+from effcc.catalog import registry, scaffold
 from effcc.catalog.registry import UnknownVariant
+from effcc.ground.errors import UsageError
+from effcc.proof import verify
 from effcc.report import cards
 
 BASES = ("cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e")

@@ -4,7 +4,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from effcc.catalog import schema
-from effcc.catalog.document import parse
+from effcc.ground.document import parse
+from effcc.ground.words import closest
 
 NAMES = ("registry", "result", "bench")
 
@@ -81,7 +82,7 @@ def test_no_message_leaves_the_reader_to_guess(name, text):
     ],
 )
 def test_the_nearest_known_word_is_offered_if_one_is_near(word, known, hint):
-    assert schema.closest(word, known) == hint
+    assert closest(word, known) == hint
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "1e999"])

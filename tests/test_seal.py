@@ -6,8 +6,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effcc.catalog import document, seal
+from effcc.catalog import seal
 from effcc.catalog.seal import Filed, Seal
+from effcc.ground import document
 
 # What documents take: text without the characters that YAML has no place for.
 LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"])

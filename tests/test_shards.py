@@ -11,9 +11,10 @@ from images import photographs, source
 from test_index import tar
 
 import effcc
-from effcc.catalog import home, registry
-from effcc.catalog.document import BadFile
+from effcc.catalog import registry
 from effcc.data.loader import Evaluation, Training
+from effcc.ground import home
+from effcc.ground.document import BadFile
 from effcc.sources import index, pack
 from effcc.sources.decode import BadImage, MissingData
 from effcc.train.data import ImageData

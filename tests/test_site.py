@@ -16,7 +16,7 @@ from conftest import ROOT
 from mkdocs.utils import meta
 from rendered import Page, to_html
 
-from effcc.catalog.home import Home
+from effcc.ground.home import Home
 from effcc.report import cards
 from effcc.report import site as plugin
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from effcc import traces
-from effcc.catalog import forensics, registry
-from effcc.catalog.claim import Fact
+from effcc.catalog import registry
+from effcc.claims.claim import Fact
+from effcc.proof import forensics
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from records import record
 
 import effcc
 from effcc import cli, verdicts
-from effcc.catalog import registry, results, verify
-from effcc.catalog.claim import Fact
+from effcc.catalog import registry, results
+from effcc.claims.claim import Fact
 from effcc.nn.census import census
 from effcc.nn.efficientnet import unfilled
+from effcc.proof import verify
 
 NAMES = ["cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e"]
 PAGE = "tf-efficientnet-condconv.md"

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 from records import record
 
-from effcc.catalog import modelindex, registry, verify
-from effcc.catalog.claim import Fact
-from effcc.catalog.comparison import AGREES, DIFFERS, DISPUTED
+from effcc.catalog import registry
 from effcc.catalog.results import Run, accuracy
+from effcc.claims import modelindex
+from effcc.claims.claim import Fact
+from effcc.proof import verify
+from effcc.proof.comparison import AGREES, DIFFERS, DISPUTED
 
 REASON = "Counted by another rule, as everybody knows."
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from effcc.catalog.words import many
+from effcc.ground.words import many
 
 
 @pytest.mark.parametrize(

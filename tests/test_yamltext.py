@@ -6,9 +6,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effcc.catalog import yamltext
-from effcc.catalog.claim import Fact
-from effcc.catalog.document import parse
+from effcc.claims import yamltext
+from effcc.claims.claim import Fact
+from effcc.ground.document import parse
 
 data = st.recursive(
     drawn.nasty | st.integers() | st.booleans() | st.none(),

@@ -1,1 +1,1 @@
-"""What is claimed, chosen and measured, as checked and typed data. No torch."""
+"""What we chose and measured: variants and records. No torch."""

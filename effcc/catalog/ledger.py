@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import registry, results, schema, timings
-from effcc.catalog.errors import Problem, UsageError
-from effcc.catalog.home import Home
+from effcc.catalog import registry, results, timings
 from effcc.catalog.results import Record
 from effcc.catalog.seal import sealed
 from effcc.catalog.spec import rule, settings_in_order
 from effcc.catalog.timings import Bench
+from effcc.ground.errors import Problem, UsageError
+from effcc.ground.home import Home
+from effcc.ground.words import closest
 
 # What a record says of its own making is no difference between two: names, and what came out.
 _OWN = ("schema", "id", "date", "digest", "spec_digest", "seconds", "steps", "metrics", "curve")
@@ -113,7 +114,7 @@ def _unclear(word: str, found: list[Path], files: list[Path], home: Home) -> str
     if variant and len(elsewhere) == 1:
         hint = f"; did you mean {elsewhere[0]!r}?"
     else:
-        hint = schema.closest(start, [path.stem for path in files]) or "; effcc results list"
+        hint = closest(start, [path.stem for path in files]) or "; effcc results list"
     return f"no record {word!r} in {home.shown(home.results)}/{hint}"
 
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import modelindex, resolve, schema
-from effcc.catalog.claim import Claim
-from effcc.catalog.document import Document, Mark, read
-from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
-from effcc.catalog.home import Home
+from effcc.catalog import resolve, schema
 from effcc.catalog.resolve import Layer
 from effcc.catalog.spec import SECTIONS, Spec, rule, settings_in_order
+from effcc.claims import modelindex
+from effcc.claims.claim import Claim
+from effcc.ground.document import Document, Mark, read
+from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
+from effcc.ground.home import Home
+from effcc.ground.words import closest
 
 # The entry's facts that are settings, and the setting each one is.
 CLAIMED = {
@@ -93,7 +95,7 @@ def file(name: str, home: Home) -> Path:
     path = home.registry / f"{name}.yaml"
     if not path.is_file():
         known = names(home)
-        hint = schema.closest(name, known) or f"; there are: {', '.join(known)}"
+        hint = closest(name, known) or f"; there are: {', '.join(known)}"
         raise UnknownVariant(f"no variant {name!r} in {home.shown(home.registry)}/{hint}")
     return path
 
@@ -169,7 +171,7 @@ def _shared(variant: Document, home: Home) -> Document:
     path = home.shared / f"{variant.data['extends']}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in home.shared.glob("*.yaml"))
-        hint = schema.closest(path.stem, known) or f"; there are: {', '.join(known)}"
+        hint = closest(path.stem, known) or f"; there are: {', '.join(known)}"
         raise BadFile(variant.problem(("extends",), f"no file {home.shown(path)}{hint}"))
     document = _read(path, home)
     if "extends" in document.data:
@@ -195,7 +197,7 @@ def _claim(variant: Document, claims: Mapping[str, Claim], home: Home) -> Claim:
             )
         )
     if name not in claims:
-        hint = schema.closest(name, claims) or f"; there are: {', '.join(claims)}"
+        hint = closest(name, claims) or f"; there are: {', '.join(claims)}"
         raise BadFile(
             variant.problem(
                 ("model",), f"no entry {name!r} in {home.shown(home.model_index)}/{hint}"

@@ -14,8 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 from effcc.catalog import imports, schema
-from effcc.catalog.document import Document
-from effcc.catalog.errors import COMMAND_LINE, BadFile, Place, Problem
 from effcc.catalog.spec import (
     SECTIONS,
     Augment,
@@ -28,7 +26,9 @@ from effcc.catalog.spec import (
     Stage,
     Weights,
 )
-from effcc.catalog.words import many
+from effcc.ground.document import Document
+from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem
+from effcc.ground.words import many
 
 Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
 

@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from effcc.catalog import files, registry, schema, seal
-from effcc.catalog.document import Document, read
-from effcc.catalog.errors import BadFile, Place, Problem
-from effcc.catalog.home import Home
+from effcc.catalog import registry, schema, seal
 from effcc.catalog.registry import Entry
 from effcc.catalog.seal import Filed, Seal
 from effcc.catalog.spec import digest
+from effcc.ground import files
+from effcc.ground.document import Document, read
+from effcc.ground.errors import BadFile, Place, Problem
+from effcc.ground.home import Home
 
 _Made = TypeVar("_Made")
 # The schema of a record, by its verb; the others' is `result`.

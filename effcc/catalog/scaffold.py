@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from effcc.catalog import citation, files, modelindex, registry
-from effcc.catalog.claim import Claim
-from effcc.catalog.document import Document, read
-from effcc.catalog.errors import UsageError
-from effcc.catalog.home import Home
+from effcc.catalog import registry
+from effcc.claims import bibtex, modelindex
+from effcc.claims.claim import Claim
+from effcc.ground import files
+from effcc.ground.document import Document, read
+from effcc.ground.errors import UsageError
+from effcc.ground.home import Home
 
 # Facts of an entry that its numbers or files prove: a new variant has none of them yet.
 _EARNED = ("FLOPs", "Parameters", "File Size", "ID", "Training Data")
@@ -108,7 +110,7 @@ def _page_text(name: str, base: str, claim: Claim) -> str:
     )
     title = (claim.cited.title if claim.cited else None) or ""
     cited = [
-        entry for entry in claim.bibtex if citation.same_title(citation.parse(entry).title, title)
+        entry for entry in claim.bibtex if bibtex.same_title(bibtex.parse(entry).title, title)
     ] or claim.bibtex
-    bibtex = "\n\n".join(f"```BibTeX\n{entry}\n```" for entry in cited)
-    return _PAGE.format(name=name, base=base, bibtex=bibtex, data=modelindex.dump([begun]))
+    citations = "\n\n".join(f"```BibTeX\n{entry}\n```" for entry in cited)
+    return _PAGE.format(name=name, base=base, bibtex=citations, data=modelindex.dump([begun]))

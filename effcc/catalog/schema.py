@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from effcc.ground.words import closest
+
 if TYPE_CHECKING:
-    from effcc.catalog.document import Document, KeyPath
-    from effcc.catalog.errors import Problem
+    from effcc.ground.document import Document, KeyPath
+    from effcc.ground.errors import Problem
 
 _KINDS = {
     "object": "a mapping (key: value)",
@@ -56,15 +58,6 @@ def problems(document: Document, name: str) -> list[Problem]:
     """Everything in `document` that the schema `name` does not allow, in the order of the file."""
     errors = _validator(name).iter_errors(document.data)
     return sorted({problem for error in errors for problem in _explain(error, document)})
-
-
-def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
-    """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
-    import difflib
-
-    folded = {other.casefold(): other for other in known}
-    match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
-    return f"; did you mean {folded[match[0]]!r}?" if match else ""
 
 
 def _explain(error: Any, document: Document) -> Iterator[Problem]:

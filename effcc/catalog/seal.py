@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from effcc.catalog.document import Document
-from effcc.catalog.errors import Place
+from effcc.ground.document import Document
+from effcc.ground.errors import Place
 
 # What a record's `schema` is since it has a digest, and was before.
 SCHEMA, UNSEALED_SCHEMA = 2, 1

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from effcc.catalog import schema
-from effcc.catalog.errors import Place
+from effcc.ground.errors import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 from effcc.catalog import results
 from effcc.catalog.cost import count
-from effcc.catalog.document import Document
-from effcc.catalog.errors import Place, Problem
-from effcc.catalog.home import Home
 from effcc.catalog.seal import Filed, Seal
 from effcc.catalog.spec import Network, Spec, architecture, rule
+from effcc.ground.document import Document
+from effcc.ground.errors import Place, Problem
+from effcc.ground.home import Home
 
 # What is timed: the variant, and the same spec with no conditional stage.
 VARIANT, PLAIN = "variant", "plain"

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from effcc.catalog import document
 from effcc.catalog.spec import Augment
 from effcc.data.operations import OPERATIONS, SIGNED, Reach, argument
+from effcc.ground import document
 from effcc.sources.decode import Pixels
 
 

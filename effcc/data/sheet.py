@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from effcc.catalog import files
-from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Spec
 from effcc.data import augment, resize
 from effcc.data.augment import Change
+from effcc.ground import files
+from effcc.ground.errors import UsageError
 from effcc.sources import decode
 from effcc.sources.decode import Pixels
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
+from effcc.ground.words import closest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,11 +51,9 @@ def check(verb: str, names: Sequence[str]) -> None:
     Raises:
         UsageError: there is no such engine, or packages are missing; the message says what to do.
     """
-    from effcc.catalog import schema  # a right name needs none
-
     for name in names:
         if name not in ENGINES:
-            hint = schema.closest(name, ENGINES) or f"; there are: {', '.join(ENGINES)}"
+            hint = closest(name, ENGINES) or f"; there are: {', '.join(ENGINES)}"
             raise UsageError(f"{verb}: no engine {name!r}{hint}")
         if missing := ENGINES[name].missing:
             raise UsageError(

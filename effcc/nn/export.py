@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from effcc.catalog import files
-from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.spec import ELSEWHERE, Spec
+from effcc.ground import files
+from effcc.ground.errors import UsageError, UserError
 from effcc.nn import operators, weights
 from effcc.nn.efficientnet import EfficientNet, InvertedResidual, unfilled
 from effcc.nn.weights import Checkpoint

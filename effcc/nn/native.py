@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from effcc.catalog import files, home
+from effcc.ground import files, home
 
 SOURCES = Path(__file__).parent / "c"
 # Fast arithmetic that changes what not-a-number does is not among them.

@@ -22,9 +22,9 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from effcc.catalog import files, home
-from effcc.catalog.errors import UserError
 from effcc.catalog.spec import Spec
+from effcc.ground import files, home
+from effcc.ground.errors import UserError
 
 # The largest published file has 159 MB; what never ends is no file of weights.
 MAX_BYTES = 8 * 2**30

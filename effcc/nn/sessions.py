@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from effcc.catalog import home
 from effcc.catalog.spec import Spec
+from effcc.ground import home
 from effcc.nn import export
 from effcc.nn.efficientnet import EfficientNet
 

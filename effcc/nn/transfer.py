@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from effcc.catalog.spec import Network, Spec
-from effcc.catalog.words import many
+from effcc.ground.words import many
 from effcc.nn import published, weights
 from effcc.nn.efficientnet import EfficientNet, draw_classifier
 from effcc.nn.published import Published

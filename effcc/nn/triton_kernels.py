@@ -6,7 +6,7 @@ threads read adjoins. Nothing of what is mixed here is written to memory.
 
 from __future__ import annotations
 
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 
 try:
     import triton

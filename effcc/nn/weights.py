@@ -18,9 +18,9 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
-from effcc.catalog.errors import UserError
 from effcc.catalog.spec import Network, architecture
-from effcc.catalog.words import many
+from effcc.ground.errors import UserError
+from effcc.ground.words import many
 
 
 class BadCheckpoint(UserError):

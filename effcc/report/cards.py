@@ -11,17 +11,20 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from effcc.catalog import files, modelindex, registry, results, timings, verify
-from effcc.catalog.claim import Claim, Fact, Result
-from effcc.catalog.comparison import Comparison
+from effcc.catalog import registry, results, timings
 from effcc.catalog.cost import Cost, count
-from effcc.catalog.errors import Place
-from effcc.catalog.home import Home
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import PLAIN, VARIANT, Bench
-from effcc.catalog.words import many, three
+from effcc.claims import modelindex
+from effcc.claims.claim import Claim, Fact, Result
+from effcc.ground import files
+from effcc.ground.errors import Place
+from effcc.ground.home import Home
+from effcc.ground.words import many, three
+from effcc.proof import verify
+from effcc.proof.comparison import Comparison
 from effcc.report import figures, markdown, origins
 from effcc.report.origins import Figure
 

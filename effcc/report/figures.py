@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from effcc.catalog.words import three
+from effcc.ground.words import three
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 330, 210, 40, 34, 26
 _BAR = 14  # from one bar to the next

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import rules
-from effcc.catalog.errors import Problem
+from effcc.claims import rules
+from effcc.ground.errors import Problem
 
 _WIDTH = 100  # of an excerpt
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import files, hub_terms, huggingface_card, yamltext
-from effcc.catalog.claim import Claim, Fact, Result
-from effcc.catalog.errors import UsageError, UserError
-from effcc.catalog.hub_terms import KEPT, METRIC
 from effcc.catalog.results import Record
 from effcc.catalog.spec import Spec, layout, scale_width
+from effcc.claims import hub_terms, huggingface_card, yamltext
+from effcc.claims.claim import Claim, Fact, Result
+from effcc.claims.hub_terms import KEPT, METRIC
+from effcc.ground import files
+from effcc.ground.errors import UsageError, UserError
 from effcc.report import cards, markdown
 
 WEIGHTS = "model.safetensors"  # the name that the Hub and timm look for

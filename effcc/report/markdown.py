@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from effcc.catalog.errors import Place
+from effcc.ground.errors import Place
 
 # What Markdown, HTML or a table could take for more than a letter: anywhere, and where a line
 # begins. An underscore inside a word is left alone, as Markdown itself does.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from effcc.catalog.claim import Claim
 from effcc.catalog.cost import Cost
-from effcc.catalog.errors import Place
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Spec
 from effcc.catalog.timings import VARIANT, Bench
-from effcc.catalog.verify import Comparison
-from effcc.catalog.words import three
+from effcc.claims.claim import Claim
+from effcc.ground.errors import Place
+from effcc.ground.words import three
+from effcc.proof.verify import Comparison
 
 CLAIMED, COMPUTED, MEASURED = "claimed", "computed", "measured"
 _ACCURACIES = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
-from effcc.catalog import home
+from effcc.ground import home
 from effcc.sources import index
 from effcc.sources.decode import MissingData
 from effcc.sources.index import Index

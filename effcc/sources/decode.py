@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from effcc.catalog import files
-from effcc.catalog.errors import UsageError, UserError
 from effcc.catalog.spec import Data, rule
-from effcc.catalog.words import many
+from effcc.ground import files
+from effcc.ground.errors import UsageError, UserError
+from effcc.ground.words import many
 from effcc.sources import decode, index, manifest
 from effcc.sources.decode import MissingData
 from effcc.sources.folder import NAMES, Folder

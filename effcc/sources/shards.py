@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
-from effcc.catalog.words import many
+from effcc.ground.words import many
 from effcc.sources import cache, decode, index, listing, manifest, patterns, share
 from effcc.sources.decode import BadImage, MissingData, Pixels
 from effcc.sources.folder import NAMES

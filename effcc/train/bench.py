@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from effcc.catalog import timings
-from effcc.catalog.home import Home
 from effcc.catalog.spec import Spec
 from effcc.catalog.timings import PLAIN, VARIANT, Bench, Peak, Timing
+from effcc.ground.home import Home
 from effcc.nn import sessions, weights
 from effcc.nn.efficientnet import build
 from effcc.nn.weights import Checkpoint

@@ -21,7 +21,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint as CheckpointCallback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 from effcc.nn import weights
 from effcc.nn.weights import BadCheckpoint, Checkpoint
 from effcc.train.guard import Finite, NotFinite

@@ -10,12 +10,12 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Preprocessing, Spec
-from effcc.catalog.words import many
 from effcc.data import resize
 from effcc.data.loader import Batch, Evaluation, Shuffle, Training
 from effcc.data.unreadable import Unreadable
+from effcc.ground.errors import UsageError
+from effcc.ground.words import many
 from effcc.sources.decode import MissingData
 from effcc.sources.known import Source
 from effcc.sources.split import Split

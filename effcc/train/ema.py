@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel
 
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
 from effcc.nn import native
 
 

@@ -13,10 +13,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from effcc.catalog import files
-from effcc.catalog.errors import UserError
-from effcc.catalog.words import many
 from effcc.data.loader import Batch
+from effcc.ground import files
+from effcc.ground.errors import UserError
+from effcc.ground.words import many
 from effcc.sources.split import Split
 from effcc.train.ema import tensors
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from lightning.pytorch import loggers as kinds
 
-from effcc.catalog import schema
-from effcc.catalog.errors import UsageError, UserError
+from effcc.ground.errors import UsageError, UserError
+from effcc.ground.words import closest
 from effcc.train import process
 
 DEFAULT = ("csv", "tensorboard")
@@ -52,7 +52,7 @@ def _one(chosen: Any, folder: Path | None) -> Any:
     if isinstance(chosen, str) and "." not in chosen:
         known = [*_WORDS, *kinds.__all__]
         if chosen not in known:
-            hint = schema.closest(chosen, known) or f"; there are: {', '.join(_WORDS)}"
+            hint = closest(chosen, known) or f"; there are: {', '.join(_WORDS)}"
             raise UsageError(f"trainer.logger: no logger {chosen!r}{hint}")
     if isinstance(chosen, dict):
         _require(str(chosen.get("class_path", "")).rpartition(".")[2])

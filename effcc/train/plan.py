@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from effcc.catalog.errors import UsageError
 from effcc.catalog.spec import Spec
+from effcc.ground.errors import UsageError
 from effcc.sources.known import Source
 from effcc.train import data, gauge, process, trainer
 from effcc.train.data import ImageData

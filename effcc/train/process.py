@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from effcc.catalog.errors import UserError
+from effcc.ground.errors import UserError
 
 # From malloc.h. Blocks of any size come from the heap, and the heap does not shrink.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from effcc.catalog import files
-from effcc.catalog.home import Home
+from effcc.ground import files
+from effcc.ground.home import Home
 from effcc.nn import native
 
 PACKAGES = (

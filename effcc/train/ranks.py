@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import nn
 
-from effcc.catalog.errors import UsageError, UserError
+from effcc.ground.errors import UsageError, UserError
 from effcc.nn import batchnorm
 from effcc.train.process import LostProcess
 from effcc.train.sharding import FullySharded

@@ -18,12 +18,12 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
 from effcc.catalog import results
-from effcc.catalog.errors import UsageError, UserError
-from effcc.catalog.home import Home
 from effcc.catalog.results import NETWORK, Dataset, Metric, Record
 from effcc.catalog.spec import Spec
-from effcc.catalog.words import many
 from effcc.data.loader import Unlabelled
+from effcc.ground.errors import UsageError, UserError
+from effcc.ground.home import Home
+from effcc.ground.words import many
 from effcc.nn import engines, native, transfer, weights
 from effcc.nn.weights import Checkpoint, History
 from effcc.sources import decode

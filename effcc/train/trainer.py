@@ -17,7 +17,7 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from effcc.catalog import imports
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
 from effcc.train import loggers
 from effcc.train.ranks import SyncedNorms
 from effcc.train.sharding import FullySharded

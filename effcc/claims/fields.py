@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from effcc.catalog import schema, values
-from effcc.catalog.claim import Collection, Fact, Paper, Result
-from effcc.catalog.document import (
+from effcc.claims import values
+from effcc.claims.claim import Collection, Fact, Paper, Result
+from effcc.claims.values import Doubt
+from effcc.ground.document import (
     MAX_DIGITS,
     PLAIN,
     QUOTED,
@@ -27,8 +28,8 @@ from effcc.catalog.document import (
     is_plain,
     unquoted,
 )
-from effcc.catalog.errors import Place, Problem
-from effcc.catalog.values import Doubt
+from effcc.ground.errors import Place, Problem
+from effcc.ground.words import closest
 
 # What a text may be: a whole index or, where a field imports it, a part of one.
 INDEX, MODELS, COLLECTIONS, METADATA, RESULTS = (
@@ -394,7 +395,7 @@ class Fields:
 def _near(key: str, level: str) -> str:
     # Models, collections and metadata may have keys of their own; elsewhere any other is a mistake.
     open_ended = level in (MODELS, COLLECTIONS, METADATA)
-    return schema.closest(key, _KNOWN[level], 0.84 if open_ended else 0.7)
+    return closest(key, _KNOWN[level], 0.84 if open_ended else 0.7)
 
 
 def is_scalar(node: Any) -> bool:

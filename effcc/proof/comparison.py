@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from effcc.catalog.claim import Claim, Fact
-from effcc.catalog.errors import Place
+from effcc.claims.claim import Claim, Fact
+from effcc.ground.errors import Place
 
 AGREES, DISPUTED, DIFFERS, NOT_COMPARED = "agrees", "disputed", "differs", "not compared"
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog.claim import Fact
-from effcc.catalog.document import Document, KeyPath, unquoted
+from effcc.claims.claim import Fact
+from effcc.ground.document import Document, KeyPath, unquoted
 
 # The key in a result's or an entry's `extra` for what only the Hub's formats have words for.
 KEPT = "Hugging Face"

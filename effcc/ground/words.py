@@ -1,6 +1,8 @@
-"""Numbers in a sentence."""
+"""Numbers in a sentence, and the known word that a misspelt one was meant to be."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def many(number: float, one: str, several: str = "") -> str:
@@ -18,3 +20,12 @@ def many(number: float, one: str, several: str = "") -> str:
 def three(value: float) -> str:
     """A number to three digits, or as many as it has before its point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
+    """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
+    import difflib
+
+    folded = {other.casefold(): other for other in known}
+    match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
+    return f"; did you mean {folded[match[0]]!r}?" if match else ""

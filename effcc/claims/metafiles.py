@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from effcc.catalog import modelindex
-from effcc.catalog.claim import Claim, Collection, Fact, Result
+from effcc.claims import modelindex
+from effcc.claims.claim import Claim, Collection, Fact, Result
 
 # `Params(M)`, `FLOPs (G)`: what is counted, and in what.
 _COUNT = re.compile(r"(params|parameters|flops|macs) ?\(([KMGT])\)", re.IGNORECASE)

@@ -15,12 +15,14 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog import hub_texts, page, schema
-from effcc.catalog.claim import Claim, Collection, Fact, Paper, Result
-from effcc.catalog.document import read_text, unquoted
-from effcc.catalog.entries import Parser
-from effcc.catalog.errors import BadFile, Place, Problem
-from effcc.catalog.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
+from effcc.claims import hub_texts
+from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
+from effcc.claims.entries import Parser
+from effcc.claims.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
+from effcc.ground import page
+from effcc.ground.document import read_text, unquoted
+from effcc.ground.errors import BadFile, Place, Problem
+from effcc.ground.words import closest
 
 # Doubts about figures, which a project may quote all the same.
 _AS_PUBLISHED = ("MI040", "MI041", "MI042", "MI043", "MI044", "MI046", "MI047")
@@ -193,7 +195,7 @@ def _linked(texts: list[Text]) -> list[Claim]:
         for entry in text.models:
             collection = own.get(entry.collection) or everywhere.get(entry.collection)
             if entry.collection and not collection:
-                hint = schema.closest(entry.collection, everywhere)
+                hint = closest(entry.collection, everywhere)
                 there = hint or f"; there are: {', '.join(everywhere) or 'none'}"
                 text.problems.append(entry.missing._replace(message=entry.missing.message + there))
             claim = Claim(**entry.claim, collection=collection)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from effcc.catalog.errors import BadFile, Place, Problem
+from effcc.ground.errors import BadFile, Place, Problem
 
 PAGES = (".md", ".mdx", ".markdown")
 _INDEX = (

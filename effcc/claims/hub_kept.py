@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from effcc.catalog import hub_terms
-from effcc.catalog.claim import Claim, Fact, Paper, Result
-from effcc.catalog.converted import loss
-from effcc.catalog.document import KeyPath
-from effcc.catalog.errors import Problem
-from effcc.catalog.hub_terms import KEPT
+from effcc.claims import hub_terms
+from effcc.claims.claim import Claim, Fact, Paper, Result
+from effcc.claims.converted import loss
+from effcc.claims.hub_terms import KEPT
+from effcc.ground.document import KeyPath
+from effcc.ground.errors import Problem
 
 EVAL = "eval_results"
 # Kept in the place of a value: that the Hub has the figure as text.

@@ -1,4 +1,4 @@
-"""Citations: BibTeX as fields, and whether the entries on a page speak of one paper alike.
+"""Whether the BibTeX entries on a page speak of one paper alike.
 
 A page gives the entry to be cited first. What it is held against are the title and the link that
 the model-index calls `Paper`, and the page's other entries of the same paper.
@@ -6,77 +6,14 @@ the model-index calls `Paper`, and the page's other entries of the same paper.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from effcc.catalog.claim import Claim, Paper
-from effcc.catalog.comparison import Comparison
+from effcc.claims.bibtex import Bibtex, letters, parse, same_title
+from effcc.claims.claim import Claim, Paper
+from effcc.proof.comparison import Comparison
 
-_ARXIV = re.compile(r"(?:abs|pdf|arXiv)[/:.](\d{4}\.\d{4,5})|^(\d{4}\.\d{4,5})(?:v\d+)?$", re.I)
-_FIELD = re.compile(r"\s*,?\s*([A-Za-z][\w-]*)\s*=\s*")
 # Where papers lie before, or without, being published.
 _PREPRINT = ("corr", "arxiv")
-
-
-@dataclass(frozen=True, slots=True)
-class Bibtex:
-    """One BibTeX entry: its key and its fields by lower-case name, braces and line ends removed."""
-
-    key: str
-    fields: Mapping[str, str]
-
-    @property
-    def title(self) -> str:
-        """What it calls the paper; empty if it does not say."""
-        return self.fields.get("title", "")
-
-    @property
-    def year(self) -> str:
-        """As written."""
-        return self.fields.get("year", "")
-
-    @property
-    def venue(self) -> str:
-        """The proceedings or the journal."""
-        return self.fields.get("booktitle") or self.fields.get("journal", "")
-
-    @property
-    def arxiv(self) -> list[str]:
-        """The arXiv ids that its fields name, each once."""
-        named = (self.fields.get(name, "") for name in ("eprint", "url", "volume", "journal"))
-        return list(dict.fromkeys(found for text in named if (found := arxiv_id(text))))
-
-    @property
-    def people(self) -> list[tuple[str, str]]:
-        """Family name and first initial of each author, small letters; `others` stays a name."""
-        names = re.split(r"\s+and\s+", self.fields.get("author", ""))
-        return [_person(name) for name in names if name.strip()]
-
-
-def parse(text: str) -> Bibtex:
-    """Read one entry as people write them: values in braces, in quotes, or bare."""
-    head = re.match(r"\s*@\w+\s*\{\s*([^,\s]*)\s*,", text)
-    fields: dict[str, str] = {}
-    if not head:
-        return Bibtex("", fields)
-    at = head.end()
-    while match := _FIELD.match(text, at):
-        value, at = _value(text, match.end())
-        plain = " ".join(value.replace("{", "").replace("}", "").split())
-        fields.setdefault(match[1].lower(), plain)
-    return Bibtex(head[1], fields)
-
-
-def same_title(one: str, other: str) -> bool:
-    """Whether two titles are one; case and punctuation do not count."""
-    return _letters(one) == _letters(other)
-
-
-def arxiv_id(text: str) -> str | None:
-    """The arXiv id in a link, a volume such as `abs/1904.04971`, or by itself; no version."""
-    match = _ARXIV.search(text.strip())
-    return (match[1] or match[2]) if match else None
 
 
 def comparisons(claim: Claim) -> Iterator[Comparison]:
@@ -124,8 +61,8 @@ def _details(first: Bibtex, same: Sequence[Bibtex]) -> Iterator[tuple[str, str, 
         agrees = _same_people(first, entry)
         computed = f"{'the same' if agrees else names[1]} in {entry.key}"
         yield "Citation Authors", names[0], computed, agrees
-        agrees = _letters(first.venue) == _letters(entry.venue)
-        preprint = _letters(first.venue).startswith(_PREPRINT)
+        agrees = letters(first.venue) == letters(entry.venue)
+        preprint = letters(first.venue).startswith(_PREPRINT)
         claimed = f"{first.venue}, a preprint" if preprint else first.venue or "none"
         yield "Citation Venue", claimed, f"{entry.venue or 'none'} in {entry.key}", agrees
         return  # one entry beside the first shows what there is to show
@@ -163,31 +100,5 @@ def _same_people(one: Bibtex, other: Bibtex) -> bool:
     )
 
 
-def _person(name: str) -> tuple[str, str]:
-    family, comma, given = (part.strip() for part in name.partition(","))
-    if not comma:
-        *before, family = name.split()
-        given = " ".join(before)
-    return _letters(family), _letters(given)[:1]
-
-
 def _keys(entries: Sequence[Bibtex]) -> str:
     return " and ".join(entry.key for entry in entries)
-
-
-def _letters(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
-
-
-def _value(text: str, at: int) -> tuple[str, int]:
-    """The value that begins at a position, and the position after it."""
-    if at < len(text) and text[at] in '{"':
-        closing = "}" if text[at] == "{" else '"'
-        depth, end = 0, at + 1
-        while end < len(text) and (depth or text[end] != closing):
-            depth += (text[end] == "{") - (text[end] == "}")
-            end += 1
-        return text[at + 1 : end], end + 1
-    match = re.compile(r"[^,}\n]*").match(text, at)
-    assert match
-    return match[0], match.end()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
-from effcc.catalog.claim import Fact
-from effcc.catalog.comparison import Comparison, figure, of_fact
 from effcc.catalog.registry import Entry
 from effcc.catalog.spec import architecture
+from effcc.claims.claim import Fact
+from effcc.proof.comparison import Comparison, figure, of_fact
 
 
 def comparisons(entries: Iterable[Entry]) -> dict[str, list[Comparison]]:

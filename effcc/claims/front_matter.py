@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from effcc.catalog.document import Document, parse
-from effcc.catalog.errors import BadFile, Place, Problem
+from effcc.ground.document import Document, parse
+from effcc.ground.errors import BadFile, Place, Problem
 
 # As the Hub finds it: nothing but space before it, and up to the first line of dashes after.
 _BLOCK = re.compile(r"(\s*---(?:\r\n|\n))(.*?(?:\r\n|\n))(---[ \t]*(?:\r\n|\n|\Z))", re.DOTALL)

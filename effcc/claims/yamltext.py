@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog.claim import Fact
-from effcc.catalog.document import unquoted
+from effcc.claims.claim import Fact
+from effcc.ground.document import unquoted
 
 # What stands in double quotes, where a line break or a line of dashes is an escape.
 _ESCAPED = re.compile(r"---|[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe]")

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from effcc.catalog.errors import BadFile, Place, Problem
-from effcc.catalog.page import PAGES, model_index_comment, place_of
+from effcc.ground.errors import BadFile, Place, Problem
+from effcc.ground.page import PAGES, model_index_comment, place_of
 
 if TYPE_CHECKING:
     from yaml import SafeLoader as _Loader

@@ -10,10 +10,8 @@ from typing import Any
 
 import yaml
 
-from effcc.catalog.claim import Collection
-from effcc.catalog.document import KeyPath, Pairs, compose, dotted
-from effcc.catalog.errors import BadFile, Problem
-from effcc.catalog.fields import (
+from effcc.claims.claim import Collection
+from effcc.claims.fields import (
     COLLECTIONS,
     INDEX,
     METADATA,
@@ -26,7 +24,9 @@ from effcc.catalog.fields import (
     Text,
     is_scalar,
 )
-from effcc.catalog.values import Doubt
+from effcc.claims.values import Doubt
+from effcc.ground.document import KeyPath, Pairs, compose, dotted
+from effcc.ground.errors import BadFile, Problem
 
 _ODD_NAME = re.compile(r"[<>\"'`|\\{}*\[\]\x00-\x1f]|--|^[-.\s]|\s$|.{128}.")
 _BIBTEX = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from effcc.catalog.claim import Claim, Collection, Paper
-from effcc.catalog.document import KeyPath, dotted
-from effcc.catalog.errors import Place, Problem
-from effcc.catalog.hub_terms import KEPT
+from effcc.claims.claim import Claim, Collection, Paper
+from effcc.claims.hub_terms import KEPT
+from effcc.ground.document import KeyPath, dotted
+from effcc.ground.errors import Place, Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from effcc.catalog import hub_kept, hub_terms, yamltext
-from effcc.catalog.claim import Claim, Fact, Result
-from effcc.catalog.converted import Converted, loss, unheld
-from effcc.catalog.document import Document
-from effcc.catalog.errors import Problem
-from effcc.catalog.hub_kept import EVAL
-from effcc.catalog.hub_results import INDEX, Problems, Whole, models
-from effcc.catalog.hub_terms import DATASET, KEPT, METRIC, TASK
+from effcc.claims import hub_kept, hub_terms, yamltext
+from effcc.claims.claim import Claim, Fact, Result
+from effcc.claims.converted import Converted, loss, unheld
+from effcc.claims.hub_kept import EVAL
+from effcc.claims.hub_results import INDEX, Problems, Whole, models
+from effcc.claims.hub_terms import DATASET, KEPT, METRIC, TASK
+from effcc.ground.document import Document
+from effcc.ground.errors import Problem
 
 _WHY = "a Hugging Face model-index holds results only"
 

@@ -6,12 +6,12 @@ import re
 from dataclasses import fields
 from pathlib import PurePath
 
-from effcc.catalog import eval_results, huggingface_card
-from effcc.catalog.claim import Claim
-from effcc.catalog.document import dotted, parse
-from effcc.catalog.errors import Problem
-from effcc.catalog.fields import Entry, Text
-from effcc.catalog.hub_results import INDEX
+from effcc.claims import eval_results, huggingface_card
+from effcc.claims.claim import Claim
+from effcc.claims.fields import Entry, Text
+from effcc.claims.hub_results import INDEX
+from effcc.ground.document import dotted, parse
+from effcc.ground.errors import Problem
 
 # The folder of a repository that the Hub looks into, hidden as it is.
 FOLDER = ".eval_results"

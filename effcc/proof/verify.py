@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from effcc.catalog import accuracy, citation, counting, links, neighbours
-from effcc.catalog.claim import Claim, Fact
-from effcc.catalog.comparison import DIFFERS, DISPUTED, Comparison, figure, of_fact
 from effcc.catalog.cost import Cost, count
-from effcc.catalog.errors import Place, Problem
 from effcc.catalog.registry import CLAIMED, Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Origin, Spec
-from effcc.catalog.words import many
+from effcc.claims.claim import Claim, Fact
+from effcc.ground.errors import Place, Problem
+from effcc.ground.words import many
+from effcc.proof import accuracy, citation, counting, links, neighbours
+from effcc.proof.comparison import DIFFERS, DISPUTED, Comparison, figure, of_fact
 
 # The picture that the published figures were counted on, see `forensics.ASPECTS`.
 _DOG = (1546, 1213)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from effcc.catalog.claim import Claim, Fact
-from effcc.catalog.comparison import Comparison, of_fact
-from effcc.catalog.errors import Place
 from effcc.catalog.results import Dataset, Metric, Record, Run
-from effcc.catalog.words import many
+from effcc.claims.claim import Claim, Fact
+from effcc.ground.errors import Place
+from effcc.ground.words import many
+from effcc.proof.comparison import Comparison, of_fact
 
 # The metrics that are counts of images, by the names that model-index files and records give them.
 METRICS = {"Top 1 Accuracy": "top1", "Top 5 Accuracy": "top5"}
@@ -67,7 +67,7 @@ def _accuracy(
     images = IMAGES.get(dataset.casefold()) or (record.dataset.images if record else None)
     computed = f"no less than top-1, {least.text}" if least else ""
     if images and not is_count(fact, images):
-        return of_fact(key, fact, f"no count of {images:,} images", False)
+        return of_fact(key, fact, f"no count of {many(images, 'image')}", False)
     if images:
         computed = f"about {round(value * images):,} of {images:,}"
     if not record:  # it may be so, but nobody here has seen it

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from effcc.catalog.errors import UsageError
+from effcc.ground.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

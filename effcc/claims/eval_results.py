@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from effcc.catalog import hub_kept, hub_terms, yamltext
-from effcc.catalog.claim import Claim, Fact, Result
-from effcc.catalog.converted import Converted, loss, unheld
-from effcc.catalog.document import Document, KeyPath, unquoted
-from effcc.catalog.errors import Problem
-from effcc.catalog.hub_kept import EVAL
-from effcc.catalog.hub_results import Problems, said
-from effcc.catalog.hub_terms import DATASET, KEPT
+from effcc.claims import hub_kept, hub_terms, yamltext
+from effcc.claims.claim import Claim, Fact, Result
+from effcc.claims.converted import Converted, loss, unheld
+from effcc.claims.hub_kept import EVAL
+from effcc.claims.hub_results import Problems, said
+from effcc.claims.hub_terms import DATASET, KEPT
+from effcc.ground.document import Document, KeyPath, unquoted
+from effcc.ground.errors import Problem
 
 # The metric of a result that does not say which.
 SCORE = "Score"

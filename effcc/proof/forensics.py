@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from effcc.catalog import counting
-from effcc.catalog.counting import ARITHMETIC, BIAS, POOL, PRODUCTS, SCALE, Picture, Rule, Tally
 from effcc.catalog.spec import Network, Preprocessing
+from effcc.proof import counting
+from effcc.proof.counting import ARITHMETIC, BIAS, POOL, PRODUCTS, SCALE, Picture, Rule, Tally
 
 # Operations an element that counters give a batch norm: none; one; a product and a sum, as it is
 # once trained; or those of subtracting, dividing, scaling and shifting.

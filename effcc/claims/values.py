@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from effcc.catalog.claim import Fact
-from effcc.catalog.document import unquoted
+from effcc.claims.claim import Fact
+from effcc.ground.document import unquoted
 
 
 class Doubt(NamedTuple):

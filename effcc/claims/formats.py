@@ -6,21 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from effcc.catalog import (
-    document,
-    eval_results,
-    front_matter,
-    huggingface_card,
-    metafiles,
-    modelindex,
-    page,
-    rules,
-)
-from effcc.catalog.claim import Claim
-from effcc.catalog.converted import Converted
-from effcc.catalog.document import Document
-from effcc.catalog.errors import BadFile, Place, Problem, UsageError
-from effcc.catalog.hub_results import INDEX
+from effcc.claims import eval_results, front_matter, huggingface_card, metafiles, modelindex, rules
+from effcc.claims.claim import Claim
+from effcc.claims.converted import Converted
+from effcc.claims.hub_results import INDEX
+from effcc.ground import document, page
+from effcc.ground.document import Document
+from effcc.ground.errors import BadFile, Place, Problem, UsageError
 
 # A model-index as Papers with Code had it, one in a Hugging Face card, and eval results.
 PWC, HF, EVAL_RESULTS = "pwc", "hf", "eval-results"

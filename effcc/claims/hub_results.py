@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from effcc.catalog import schema
-from effcc.catalog.document import Document, KeyPath, dotted
-from effcc.catalog.errors import Problem
+from effcc.ground.document import Document, KeyPath, dotted
+from effcc.ground.errors import Problem
+from effcc.ground.words import closest
 
 INDEX = "model-index"
 _FORGOTTEN = "huggingface_hub forgets this key"
@@ -79,7 +79,7 @@ class Problems:
         """Warn of the keys of a mapping that are not among those known."""
         for key in data if isinstance(data, Mapping) else ():
             if key not in known:
-                message = f"{why}{schema.closest(key, known)}"
+                message = f"{why}{closest(key, known)}"
                 self.add(code, (*path, key), message, at_key=True)
 
 

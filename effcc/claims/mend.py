@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from effcc.catalog import files
-from effcc.catalog.errors import Problem
+from effcc.ground import files
+from effcc.ground.errors import Problem
 
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put before a text
 

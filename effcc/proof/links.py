@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from effcc.catalog.citation import arxiv_id, parse
-from effcc.catalog.claim import Claim
-from effcc.catalog.comparison import Comparison
 from effcc.catalog.spec import Spec
+from effcc.claims.bibtex import arxiv_id, parse
+from effcc.claims.claim import Claim
+from effcc.proof.comparison import Comparison
 
 # Hosts that are known not to serve any more what links to them mean, since when, and what they do.
 DEAD = {"paperswithcode.com": "closed in July 2025; its links lead elsewhere"}

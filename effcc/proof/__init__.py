@@ -1,0 +1,1 @@
+"""What is said beside what is known. No torch."""
