@@ -33,7 +33,7 @@ def text(
     """
     name = entry.spec.name
     if fact is None or found is None:
-        return f"{name}: {entry.claim.name} claims no {figure}, so there is nothing to explain"
+        return f"{name}: nothing to explain: there is no {figure} in {entry.claim.name}"
     size = entry.spec.preprocessing.image_size
     macs = count(entry.spec.network, size).macs
     lines = [

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from effcc.claims import hub_texts
-from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
+from effcc.claims import hub_texts, yamltext
+from effcc.claims.claim import Claim, Collection, Paper, Result
 from effcc.claims.entries import Parser
 from effcc.claims.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
 from effcc.ground import page
-from effcc.ground.document import read_text, unquoted
+from effcc.ground.document import read_text
 from effcc.ground.errors import BadFile, Place, Problem
 from effcc.ground.words import closest
 
@@ -122,8 +120,8 @@ def dump(claims: Iterable[Claim]) -> str:
     if collections:
         data["Collections"] = [_written(collection) for collection in collections.values()]
     data["Models"] = [_written(claim) for claim in claims]
-    text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
-    return text.replace("<", "\\x3c").replace(">", "\\x3e")  # only in double quotes, see _Dumper
+    text = yamltext.dump(data)
+    return text.replace("<", "\\x3c").replace(">", "\\x3e")  # they are in double quotes alone
 
 
 def _written(of: Claim | Collection) -> dict[str, Any]:
@@ -329,35 +327,3 @@ class _Reader:
         """A file's name in messages."""
         below = self.below
         return real[len(below) :].replace(os.sep, "/") if real.startswith(below) else real
-
-
-class _Dumper(yaml.SafeDumper):
-    """Facts as they were written; texts that could end a comment or a line in double quotes."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
-    style = None
-    if re.search(r"[<>]|--|[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe]", text):
-        style = '"'
-    elif not isinstance(unquoted(text), str):
-        style = "'"  # a word to YAML 1.1, a number to 1.2
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
-
-
-def _represent_fact(dumper: _Dumper, fact: Fact) -> yaml.Node:
-    if isinstance(fact.data, str):
-        return _represent_text(dumper, fact.data)
-    if isinstance(fact.data, dict):
-        return dumper.represent_data(fact.data)
-    if isinstance(fact.data, tuple):
-        return dumper.represent_data(list(fact.data))
-    # YAML 1.1 takes `1e-5` for a word; under whatever tag it resolves to, it is printed plain.
-    tag = dumper.resolve(yaml.ScalarNode, fact.text, (True, False))
-    return dumper.represent_scalar(tag, fact.text)
-
-
-_Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(Fact, _represent_fact)

@@ -15,8 +15,8 @@ import yaml
 from effcc.claims.claim import Fact
 from effcc.ground.document import unquoted
 
-# What stands in double quotes, where a line break or a line of dashes is an escape.
-_ESCAPED = re.compile(r"---|[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe]")
+# What stands in double quotes, where a line break or what could end a comment can be an escape.
+_ESCAPED = re.compile(r"[<>]|--|[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe]")
 
 
 def dump(data: Any) -> str:
@@ -51,10 +51,11 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
 def _represent_fact(dumper: _Dumper, fact: Fact) -> yaml.Node:
     if isinstance(fact.data, str):
         return _represent_text(dumper, fact.data)
-    if isinstance(fact.data, int | float):
-        tag = dumper.resolve(yaml.ScalarNode, fact.text, (True, False))
-        return dumper.represent_scalar(tag, fact.text)
-    return dumper.represent_data(plain(fact.data))
+    if isinstance(fact.data, dict | tuple):
+        return dumper.represent_data(plain(fact.data))
+    # YAML 1.1 takes `1e-5` for a word; under whatever tag it resolves to, it is printed plain.
+    tag = dumper.resolve(yaml.ScalarNode, fact.text, (True, False))
+    return dumper.represent_scalar(tag, fact.text)
 
 
 _Dumper.add_representer(str, _represent_text)
