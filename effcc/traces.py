@@ -33,11 +33,11 @@ def text(
     """
     name = entry.spec.name
     if fact is None or found is None:
-        return f"{name}: nothing to explain: there is no {figure} in {entry.claim.name}"
+        return f"{name}: nothing to explain, no {figure} in {entry.claim.name}"
     size = entry.spec.preprocessing.image_size
     macs = count(entry.spec.network, size).macs
     lines = [
-        f"{name} claims {figure} {fact.text}, at {fact.place.short};",
+        f"{name}: {figure} {fact.text}, claimed at {fact.place.short};",
         f"its network takes {macs:,} multiply-accumulates at {size} px.",
         "",
         *textwrap.wrap(_verdict(found), width),
