@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,10 +110,8 @@ def _found(args: argparse.Namespace, paths: Sequence[Path]) -> Found:
 
 
 def _root(path: Path) -> Path:
-    """What imports may not leave: a folder, or of a file the repository that it is in."""
-    if path.is_dir():
-        return path
-    folder = path.resolve().parent
+    """What imports may not leave: the repository that a file or folder is in, or the folder."""
+    folder = path.resolve() if path.is_dir() else path.resolve().parent
     return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
 
 
@@ -159,10 +157,27 @@ def _say(
 
 def _facts(claim: Claim) -> dict[str, Any]:
     facts = {
-        key: {"value": _words(fact), "origin": claim.origin(key), "place": str(fact.place)}
-        for key, fact in claim.facts.items()
+        key: {"value": value, "origin": origin, "place": str(place)}
+        for key, origin, value, place in _said(claim)
     }
     return {"name": claim.name, "place": str(claim.place), "facts": facts}
+
+
+def _said(claim: Claim) -> Iterator[tuple[str, str, str, Place]]:
+    """Everything that is said of a model: key, whose word it is, value, place."""
+    for key, fact in claim.facts.items():
+        yield key, claim.origin(key), _words(fact), fact.place
+    for key, of in {"Paper": "papers", "Code": "code", "Weights": "weights"}.items():
+        own, theirs = getattr(claim, of), getattr(claim.collection, of, None)
+        origin = "own" if own else f"inherited from {claim.collection and claim.collection.name}"
+        if value := own or theirs:
+            links = [value] if isinstance(value, str) else value
+            words = [link if isinstance(link, str) else link.title or link.url for link in links]
+            place = claim.place if own or not claim.collection else claim.collection.place
+            yield key, origin, ", ".join(words), place
+    for result in claim.results:
+        for name, fact in result.metrics.items():
+            yield f"{name}, {result.dataset}", "own", _words(fact), fact.place
 
 
 def _print_facts(claim: Claim) -> None:
@@ -171,8 +186,8 @@ def _print_facts(claim: Claim) -> None:
 
     print(findings.printable(f"{claim.name} ({claim.place.short})"))
     rows = [
-        tuple(findings.printable(cell) for cell in (f"  {key}", claim.origin(key), _words(fact)))
-        for key, fact in claim.facts.items()
+        tuple(findings.printable(cell) for cell in (f"  {key}", origin, value))
+        for key, origin, value, _ in _said(claim)
     ]
     print(terminal.table(("  fact", "origin", "value"), rows) + "\n")
 

@@ -100,6 +100,21 @@ def test_a_collection_may_stand_in_another_file_of_the_folder(effcc, tmp_path):
     assert effcc("b.yml")[0] == 1
 
 
+@pytest.mark.parametrize("name", ["a.yml", "README.md"])
+def test_a_mark_of_the_byte_order_hides_no_file(effcc, tmp_path, name):
+    text = RIGHT if name == "a.yml" else "---\nmodel-index: []\n---\n"
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert effcc(".")[1].startswith("1 file, ")
+
+
+def test_pages_of_a_repository_are_found_from_its_root(effcc, tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "README.md").write_text("# x\n")
+    written(tmp_path / "sub", a="Models: [{Name: a, README: sub/README.md}]\n")
+    assert effcc("sub")[:2] == (0, "1 file, 1 model: no problem\n")
+
+
 def test_imports_stay_in_the_folder_that_is_checked_unless_they_may_leave(effcc, tmp_path):
     (tmp_path / "sub").mkdir()
     written(tmp_path, other=RIGHT)
@@ -138,13 +153,16 @@ def test_json_tells_programs_everything(effcc, tmp_path):
 
 
 def test_facts_are_printed_with_who_says_them(effcc, tmp_path):
-    written(tmp_path, a="Models:\n- Name: a\n  Metadata: {Epochs: 9, Tasks: [x, y]}\n")
+    code = "  Code: https://a.org\n  Results: {Task: t, Dataset: d, Metrics: {acc: 1}}\n"
+    written(tmp_path, a=f"Models:\n- Name: a\n  Metadata: {{Epochs: 9, Tasks: [x, y]}}\n{code}")
     out = effcc("a.yml", "--facts")[1]
-    assert out.splitlines()[:4] == [
+    assert out.splitlines()[:6] == [
         "a (a.yml:2)",
         "  fact    origin  value",
         "  Epochs  own     9",
         "  Tasks   own     x, y",
+        "  Code    own     https://a.org",
+        "  acc, d  own     1",
     ]
 
 

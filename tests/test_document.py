@@ -211,12 +211,30 @@ def test_a_tab_is_no_indentation(text):
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("a: [1, 2", "2:1"), ("a: 1\nb: 'x", "2:6"), ("a: 1\n  b: 2", "2:4"), ("@a: 1", "1:1")],
+    [("a: [1, 2", "2:1"), ("a: 1\nb: 'x", "2:4"), ("a: 1\n  b: 2", "2:4"), ("@a: 1", "1:1")],
 )
 def test_broken_syntax_is_a_problem_with_a_place(text, place):
     if text == "a: [1, 2":
         text += "\n"
     assert problem(text).startswith(f"f.yaml:{place}: not YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a:\n  b: 1\n c: 2\n", "indented otherwise than what begins on line 1"),
+        ("Type:model-index\nModels: 1\n", "is a space missing after a colon"),
+        ("a:\n\tb: 1\n", "a tab; indent with spaces"),
+        ("a: 1\nb: 'x\nc: 2\n", "a quote that does not end"),
+    ],
+)
+def test_broken_syntax_is_told_in_words_that_say_what_to_do(text, reason):
+    assert reason in problem(text)
+
+
+def test_broken_json_is_called_so(tmp_path):
+    with pytest.raises(BadFile, match="not JSON: "):
+        read(written(tmp_path, "f.json", b'{"a": 1 "b": 2}'))
 
 
 def test_a_second_document_is_refused():
@@ -399,6 +417,12 @@ def test_a_comment_that_does_not_end_is_a_problem_where_it_begins():
         BadFile, match=r"^f.md:3:1: the model-index comment does not end; add `-->`"
     ):
         page("a\n\n<!--\nType: model-index\nModels: []\n")
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~"])
+def test_lines_may_end_as_on_windows(fence):
+    text = f"# Title\n{fence}python\nx = 1\n{fence}\n\n{COMMENT}".replace("\n", "\r\n")
+    assert page(text).data["Models"] == [{"Name": "a"}]
 
 
 @pytest.mark.parametrize("before", ["<!-- a note -->\n", "`<!--` begins one\n", "<!-- a --> "])

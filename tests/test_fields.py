@@ -120,9 +120,7 @@ def test_keys_that_the_format_does_not_know_are_kept():
     assert modelindex.parse(modelindex.dump([claim])).claims == [claim]
 
 
-@pytest.mark.parametrize(
-    "text", ["Models:\n", "Models: []\n", "Models: ~\nCollections:\n", "# x\n"]
-)
+@pytest.mark.parametrize("text", ["Models: []\n", "# x\n", ""])
 def test_nothing_is_no_mistake(text):
     assert read(text) == ([], [])
 
@@ -158,6 +156,10 @@ def test_an_anchor_is_no_data_of_its_own():
         ("Code: {URL: https://a.org, Version: 2020-01-01}", ["MI042"]),
         ("Code: {URL: https://a.org, Version: 1e5}", ["MI042"]),
         ("Weights: weights/a.pth", ["MI051"]),
+        ("Weights: https://a.org/b c.pth", ["MI051"]),
+        ("Metadata: {LR: '0,1'}", ["MI044"]),
+        ("Results: {Task: t, Dataset: d, Metrics: {Top 1: 77,32}}", ["MI044"]),
+        ("Results: {Task: t, Dataset: d, Metrics: {acc: '77,3'}}", ["MI044"]),
         ("Results: {Task: t, Dataset: d, Metrics: null}", ["MI040"]),
         ("Results: {Task: t, Dataset: d}", ["MI040"]),
         ("Results: {Task: t, Metrics: {a: 1}}", ["MI047"]),
@@ -169,6 +171,15 @@ def test_a_doubt_has_a_code_and_stops_nothing(fields, codes):
     claim, found = model(fields)
     assert found == codes
     assert claim.name == "a"
+
+
+def test_a_key_without_models_says_so():
+    assert read("Models:\nCollections: ~\n") == ([], ["MI040", "MI040"])
+
+
+def test_what_an_alias_repeats_is_wrong_once():
+    text = ".x: &x {LR: 1e-5}\nModels:\n- {Name: a, Metadata: *x}\n- {Name: b, Metadata: *x}\n"
+    assert read(text)[1] == ["MI041"]
 
 
 def test_keys_in_other_letters_are_read_as_the_known_ones():
@@ -192,6 +203,7 @@ def test_keys_in_other_letters_are_read_as_the_known_ones():
         ("Results: {Task: t, Dataset: d, Metrics: {Top 1: 90, Top 5: 80}}", ["MI046"]),
         ("Results: {Task: t, Dataset: d, Metrics: {Top 1: 77%, Top 5: 70%}}", ["MI046"]),
         ("Metadata: {Crop Pct: 87.5}", ["MI045"]),
+        ("Metadata: {Flops(G): -4}", ["MI045"]),
     ],
 )
 def test_a_mistake_has_a_code(fields, codes):

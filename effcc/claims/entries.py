@@ -24,7 +24,7 @@ from effcc.claims.fields import (
     Text,
     is_scalar,
 )
-from effcc.claims.values import Doubt
+from effcc.claims.values import NO_VALUE, Doubt
 from effcc.ground.document import KeyPath, Pairs, compose, dotted
 from effcc.ground.errors import BadFile, Problem
 
@@ -47,8 +47,10 @@ class Parser(Fields):
             if root:
                 self.root(root, part)
         except BadFile as error:
-            known = set(self.nodes.problems)
-            self.nodes.problems.extend(p for p in error.problems if p not in known)
+            self.nodes.problems.extend(error.problems)
+        # What an alias repeats is wrong once, where it stands.
+        told = {(p.place, p.code, p.message): p for p in reversed(self.nodes.problems)}
+        self.nodes.problems[:] = reversed(told.values())
         return self.found
 
     def root(self, root: Any, part: str) -> None:
@@ -76,7 +78,10 @@ class Parser(Fields):
                 self.report(own, (key,), Doubt("MI025", "nobody reads this key here"))
         for key, part in (("Collections", COLLECTIONS), ("Models", MODELS)):
             if key in keys:
-                self.part(keys[key][1], (key,), part)
+                node = keys[key][1]
+                if is_scalar(node) and not self.text(node):
+                    self.report(node, (key,), NO_VALUE)
+                self.part(node, (key,), part)
         if "Import" in keys:
             node = keys["Import"][1]
             for item, path in self.one_or_many(node, ("Import",)):

@@ -52,6 +52,9 @@ _KNOWN = {
 _FOLDED = {level: {key.casefold(): key for key in known} for level, known in _KNOWN.items()}
 _FOLDED[MODELS]["in collections"] = "In Collection"  # as a large toolbox writes it
 
+# Counts under names of their own, such as `Flops(G)` and `Params (M)`, which hold their unit.
+_AMOUNT = re.compile(r"(?:flops|macs|params|parameters)\s*\(", re.IGNORECASE)
+
 
 @dataclass(slots=True)
 class Entry:
@@ -196,6 +199,10 @@ class Fields:
         metrics: dict[str, Fact] = {}
         tops: dict[int, tuple[Fact, Any, str]] = {}
         for name, value, where in self.measured(node, path):
+            if name.isdecimal() and is_scalar(value) and not self.text(value):
+                message = "a number cut in two by its comma; write it with a dot"
+                self.report(value, where, Doubt("MI044", message))
+                continue
             fact = metrics[name] = self.fact(value, where)
             if not is_scalar(value):
                 continue
@@ -246,7 +253,8 @@ class Fields:
                     if name in pairs and name != key:
                         name = key
                     self.spelt(own, at, key, name)
-                found[name] = self.figure(value, at, values.FIGURES.get(name))
+                kind = values.FIGURES.get(name) or ("amount" if _AMOUNT.match(name) else None)
+                found[name] = self.figure(value, at, kind)
         return found
 
     def spelt(self, node: Any, path: KeyPath, key: str, name: str) -> None:

@@ -23,7 +23,7 @@ from effcc.ground.errors import BadFile, Place, Problem
 from effcc.ground.words import closest
 
 # Doubts about figures, which a project may quote all the same.
-_AS_PUBLISHED = ("MI040", "MI041", "MI042", "MI043", "MI044", "MI046", "MI047")
+_AS_PUBLISHED = ("MI012", "MI040", "MI041", "MI042", "MI043", "MI044", "MI046", "MI047")
 _DATA = (".yml", ".yaml", ".json")
 # What a data file begins a line with if it is a model-index, among all the YAML of a repository.
 _INDEX_KEY = re.compile(r"^[\s{]*[\"']?(models|collections|import)[\"']?\s*:", re.I | re.M)
@@ -103,7 +103,7 @@ def files_in(folder: Path) -> list[Path]:
             if suffix in page.PAGES and page.may_hold_index(path):
                 found.append(path)
             elif suffix in _DATA:
-                text = path.read_text("utf-8", errors="replace")
+                text = path.read_text("utf-8-sig", errors="replace")
                 if _INDEX_KEY.search(text) or hub_texts.are_eval_results(str(path), text):
                     found.append(path)
     return sorted(found)
@@ -194,7 +194,9 @@ def _linked(texts: list[Text]) -> list[Claim]:
             collection = own.get(entry.collection) or everywhere.get(entry.collection)
             if entry.collection and not collection:
                 hint = closest(entry.collection, everywhere)
-                there = hint or f"; there are: {', '.join(everywhere) or 'none'}"
+                there = hint or f"; there are: {', '.join(everywhere)}"
+                if not everywhere:
+                    there = " in what was read; check it with the files that it belongs to"
                 text.problems.append(entry.missing._replace(message=entry.missing.message + there))
             claim = Claim(**entry.claim, collection=collection)
             if claim.name in first:
@@ -258,6 +260,10 @@ class _Reader:
                     continue
                 parser = Parser(shown, whole, follow)
                 texts.append(parser.parse(cut.text, part))
+                if cut.arrow >= 0:
+                    message = "on the page the comment ends at this arrow; write it in other words"
+                    place = page.place_of(whole, cut.arrow, shown)
+                    texts[-1].problems.append(Problem(place, "", message, "MI012"))
         except BadFile as error:
             texts.append(Text(shown, list(error.problems)))
         return texts

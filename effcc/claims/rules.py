@@ -28,6 +28,7 @@ RULES = {
     "MI009": Rule("a key that is no word"),
     "MI010": Rule("a page without a model-index"),
     "MI011": Rule("a comment that does not end"),
+    "MI012": Rule("an arrow inside the data", "warning"),
     "MI020": Rule("a value of another kind than its key takes"),
     "MI021": Rule("a known key in other letters", "warning"),
     "MI022": Rule("a key that is almost a known one"),

@@ -45,6 +45,7 @@ FIGURES = {
 }
 _EXPECTED = {
     "count": "a count such as 13310000 or '13.3M'",
+    "amount": "an amount from 0 on",
     "positive": "a positive number",
     "whole": "a whole number of at least 1",
     "fraction": "a number from 0 to 1",
@@ -56,6 +57,7 @@ _NOTHING = {"", "-", "--", "n/a", "na", "none", "null", "nan", "tbd", "?"}
 _ACCURACY = re.compile(r"top[ _-]?[0-9]+\b(?!.*error)|.*\baccuracy\b", re.IGNORECASE)
 _TOP = re.compile(r"top[ _-]?(?P<k>[0-9]+)\b(?!.*error)", re.IGNORECASE)
 _SEVERAL = re.compile(r"[-+.0-9]+\s*[%kKMGT]?\s*(?:/|\(|\||±|\+-|;|,\s).*[0-9]")
+_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+\s*[%kKMGT]?")
 _ADDRESS = re.compile(r"https?://[^\s<>\"]+")
 _SCHEME = re.compile(r"(?!https?:)[a-zA-Z][a-zA-Z0-9+.-]*:(?!\s)|//")
 _FIGURE = re.compile(r"([-+]?)([0-9]*)(\.[0-9]*)?(?:([eE])([-+]?)([0-9]+))?")
@@ -106,7 +108,8 @@ def figure(kind: str, text: str) -> Doubt | None:
         return doubt._replace(mend=text.lower()) if text.lower() in _INTERPOLATIONS else doubt
     number = Fact(text, text).number
     if number is None:
-        return nothing(text) or several(text) or unlike(kind, text)
+        told = nothing(text) or with_comma(text) or several(text)
+        return told or (None if kind == "amount" else unlike(kind, text))
     match kind:
         case "fraction":
             good = 0 <= number <= 1
@@ -126,7 +129,7 @@ def metric(name: str, text: str) -> Doubt | None:
     """What is wrong with a measured value: nothing there, several in one, an impossible share."""
     number = Fact(text, text).number
     if number is None:
-        return nothing(text) or several(text)
+        return nothing(text) or with_comma(text) or several(text)
     if _ACCURACY.match(name):
         percent = 100 * number if text.rstrip().endswith("%") else number
         if not 0 <= percent <= 100:
@@ -147,6 +150,13 @@ def nothing(text: str) -> Doubt | None:
     return NO_VALUE
 
 
+def with_comma(text: str) -> Doubt | None:
+    """Whether a figure has a comma where YAML's numbers have a dot."""
+    if not _COMMA.fullmatch(text):
+        return None
+    return Doubt("MI044", f"a comma inside a number; write {text.replace(',', '.')}")
+
+
 def several(text: str) -> Doubt | None:
     """Whether a text holds more figures than one."""
     if not _SEVERAL.match(text):
@@ -164,6 +174,9 @@ def link(text: str) -> Doubt | None:
     """What is wrong with a link on a page."""
     if _ADDRESS.fullmatch(text):
         return None
+    if text.startswith(("http://", "https://")):
+        message = f"{text!r} is no address; write %20 for a space, and no quotes or brackets"
+        return Doubt("MI051", message)
     if _SCHEME.match(text):
         return Doubt(
             "MI050", f"expected a link that begins with http:// or https://, found {text!r}"

@@ -354,7 +354,18 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, shown: str) -> Problem:
             place = place._replace(col=match.start(1) + 1)
             message = "not YAML: a value with `: ` in it; put it in quotes"
             return Problem(place, "", message, "MI004", (match[1], quoted))
-    return Problem(place, "", f"not YAML: {reason}", "MI004")
+    if error.context_mark and "quoted scalar" in str(error.context):
+        begun = error.context_mark
+        place = Place(shown, begun.line + 1, begun.column + 1)
+        return Problem(place, "", "not YAML: a quote that does not end; close it", "MI004")
+    if error.context_mark and "block" in str(error.context):
+        reason = f"indented otherwise than what begins on line {error.context_mark.line + 1}"
+    elif "mapping values" in reason:
+        reason = "a value where none can be; is a space missing after a colon, or too many before?"
+    elif mark and text.split("\n")[mark.line][mark.column : mark.column + 1] == "\t":
+        reason = "a tab; indent with spaces"
+    language = "JSON" if shown.lower().endswith(".json") else "YAML"
+    return Problem(place, "", f"not {language}: {reason}", "MI004")
 
 
 class _Marks(Mapping[KeyPath, Mark]):

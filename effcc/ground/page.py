@@ -14,7 +14,8 @@ _INDEX = (
 )
 # What a page is made of, as far as finding its data goes: code blocks, code in a line, comments.
 _PIECES = re.compile(
-    rf"""^\ {{0,3}}(?P<fence>`{{3,}}+|~{{3,}}+)[^\n]*+\n(?:.*?^\ {{0,3}}(?P=fence)[`~]*[ \t]*$|.*\Z)
+    rf"""^\ {{0,3}}(?P<fence>`{{3,}}+|~{{3,}}+)[^\n]*+\n
+        (?:.*?^\ {{0,3}}(?P=fence)[`~]*[ \t]*\r?$|.*\Z)
       | (?<!`)(?P<ticks>`++)[^`\n]+(?P=ticks)
       | <!--(?P<index>{_INDEX})?""",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
@@ -24,7 +25,7 @@ _FRONT_MATTER = re.compile(
     r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE | re.DOTALL
 )
 _ARROW_LINE = re.compile(r"^[ \t]*-->", re.MULTILINE)
-_HUB_KEY = re.compile(r"^(['\"]?)model-index\1\s*:", re.MULTILINE)
+_HUB_KEY = re.compile(r"^(['\"]?)model[-_]index\1\s*:", re.MULTILINE)
 
 
 class Part(NamedTuple):
@@ -32,11 +33,12 @@ class Part(NamedTuple):
 
     text: str
     front_matter: bool
+    arrow: int = -1  # where an arrow stands inside, at which the comment ends on the page
 
 
 def may_hold_index(path: Path) -> bool:
     """Whether a page is worth reading for a model-index."""
-    text = path.read_text("utf-8", errors="replace")
+    text = path.read_text("utf-8-sig", errors="replace")
     return bool(_comments(text)) or _front_matter(text) is not None
 
 
@@ -51,7 +53,7 @@ def parts(text: str, shown: str = "<text>") -> list[Part]:
     found: list[Part] = []
     if front := _front_matter(text):
         found.append(Part(_blank(text, front[0]) + text[slice(*front)], True))
-    for start, stop in _comments(text):
+    for start, stop, arrow in _comments(text):
         if stop < 0:
             message = "the model-index comment does not end; add `-->`"
             raise BadFile(Problem(place_of(text, start, shown), "", message, "MI011"))
@@ -59,7 +61,7 @@ def parts(text: str, shown: str = "<text>") -> list[Part]:
         first, _, below = inside.partition("\n")
         if first.strip() and below.strip():  # the type beside the arrow, the rest set at column 1
             inside = f"{' ' * len(first)}\n{below}"
-        found.append(Part(_blank(text, start + 4) + inside, False))
+        found.append(Part(_blank(text, start + 4) + inside, False, arrow if arrow < stop else -1))
     return found
 
 
@@ -94,9 +96,9 @@ def _front_matter(text: str) -> tuple[int, int] | None:
     return match.span(1) if match and _HUB_KEY.search(match[1]) else None
 
 
-def _comments(text: str) -> list[tuple[int, int]]:
-    """Start and end of each model-index comment; the end is -1 if there is none."""
-    found: list[tuple[int, int]] = []
+def _comments(text: str) -> list[tuple[int, int, int]]:
+    """Start, end and first arrow of each model-index comment; -1 if there is none."""
+    found: list[tuple[int, int, int]] = []
     if "<!--" not in text:
         return found
     matter = _FRONT_MATTER.match(text)
@@ -117,6 +119,6 @@ def _comments(text: str) -> list[tuple[int, int]]:
         line = _ARROW_LINE.search(text, position)
         nearest = arrow if line and text.find("<!--", arrow, line.start()) > arrow >= 0 else -1
         stop = line.start() if line and nearest < 0 else arrow
-        found.append((piece.start(), stop))
+        found.append((piece.start(), stop, arrow))
         position = stop if stop >= 0 else len(text)
     return found
