@@ -336,6 +336,8 @@ class _Composer(_Loader):
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, shown: str) -> Problem:
     mark = error.problem_mark or error.context_mark
+    # The parser's lines end at a lone carriage return too.
+    line = next(iter(text.split("\n")[mark.line : mark.line + 1]), "") if mark else ""
     place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
     reason = str(error.problem or error.context)
     if "another document" in reason:
@@ -347,13 +349,12 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, shown: str) -> Problem:
     # The parser has a limit of its own, far above ours, and sees the whole nesting first.
     if "nesting depth" in reason:
         return Problem(place, "", f"nested more than {MAX_DEPTH} deep", "MI007")
-    if mark and "mapping values are not allowed" in reason:
-        line = text.split("\n")[mark.line]
-        if (match := _COLON_INSIDE.match(line)) and match.start(1) <= mark.column:
-            quoted = "'" + match[1].replace("'", "''") + "'"
-            place = place._replace(col=match.start(1) + 1)
-            message = "not YAML: a value with `: ` in it; put it in quotes"
-            return Problem(place, "", message, "MI004", (match[1], quoted))
+    match = _COLON_INSIDE.match(line) if "mapping values are not allowed" in reason else None
+    if mark and match and match.start(1) <= mark.column:
+        quoted = "'" + match[1].replace("'", "''") + "'"
+        place = place._replace(col=match.start(1) + 1)
+        message = "not YAML: a value with `: ` in it; put it in quotes"
+        return Problem(place, "", message, "MI004", (match[1], quoted))
     if error.context_mark and "quoted scalar" in str(error.context):
         begun = error.context_mark
         place = Place(shown, begun.line + 1, begun.column + 1)
@@ -362,7 +363,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, shown: str) -> Problem:
         reason = f"indented otherwise than what begins on line {error.context_mark.line + 1}"
     elif "mapping values" in reason:
         reason = "a value where none can be; is a space missing after a colon, or too many before?"
-    elif mark and text.split("\n")[mark.line][mark.column : mark.column + 1] == "\t":
+    elif mark and line[mark.column : mark.column + 1] == "\t":
         reason = "a tab; indent with spaces"
     language = "JSON" if shown.lower().endswith(".json") else "YAML"
     return Problem(place, "", f"not {language}: {reason}", "MI004")
