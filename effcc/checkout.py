@@ -19,14 +19,14 @@ class NoSuchCode(UserError):
 
 
 @contextmanager
-def of(git: Mapping[str, Any], root: Path) -> Generator[Home]:
+def of(made_with: Mapping[str, Any], root: Path) -> Generator[Home]:
     """A record's commit, checked out while the block lasts.
 
     It is a clone that borrows the repository's objects and writes nothing to it: a process that is
     killed leaves a folder among the temporary ones, where a worktree would stay registered.
 
     Args:
-        git: the record's, with `commit` and `dirty`.
+        made_with: the record's `git`, with `commit` and `dirty`.
         root: of the project, in whose repository the commit should be.
 
     Raises:
@@ -34,25 +34,25 @@ def of(git: Mapping[str, Any], root: Path) -> Generator[Home]:
     """
     import tempfile  # only this verb needs it
 
-    commit = git["commit"]
+    commit = made_with["commit"]
     if not commit:
         raise NoSuchCode("the record was made outside version control: no commit has its code")
-    if git["dirty"]:
+    if made_with["dirty"]:
         raise NoSuchCode(
             f"the record was made with changes to {commit[:12]} that were not committed: "
             "no commit has its code"
         )
     with tempfile.TemporaryDirectory(prefix="effcc-") as folder:
-        top = _git(root, "rev-parse", "--show-prefix")
+        top = git(root, "rev-parse", "--show-prefix")
         if top is None:
             raise NoSuchCode(f"{root} is in no repository, or git is not installed")
-        if _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
+        if git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
             raise NoSuchCode(f"this repository has no commit {commit[:12]}; fetch it")
         clone = Path(folder).resolve() / "code"
-        source = _git(root, "rev-parse", "--show-toplevel") or str(root)
+        source = git(root, "rev-parse", "--show-toplevel") or str(root)
         quiet = ("--quiet", "--shared", "--no-checkout")
-        made = _git(root, "clone", *quiet, source, str(clone))
-        if made is None or _git(clone, "checkout", "--quiet", "--detach", commit) is None:
+        made = git(root, "clone", *quiet, source, str(clone))
+        if made is None or git(clone, "checkout", "--quiet", "--detach", commit) is None:
             raise NoSuchCode(f"{commit[:12]} could not be checked out")
         yield Home(clone / top)
 
@@ -74,7 +74,7 @@ def run(home: Home, words: Sequence[str], threads: int | None = None) -> None:
         raise NoSuchCode(f"the code of that commit ended with exit code {done.returncode}")
 
 
-def _git(folder: Path, *words: str) -> str | None:
+def git(folder: Path, *words: str) -> str | None:
     """What git answers; None if it refuses or is not there."""
     # A hook, which runs inside git, would hand its own repository on.
     environment = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}

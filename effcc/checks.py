@@ -33,6 +33,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def _check_project(args: argparse.Namespace) -> int:
+    from effcc import history
     from effcc.catalog import registry, results, timings
     from effcc.claims import modelindex
     from effcc.proof import verify
@@ -52,6 +53,9 @@ def _check_project(args: argparse.Namespace) -> int:
     runs = {entry.spec.name: results.runs(entry, at) for entry in entries}
     measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
     unsound = [p for n in measured for p in (*results.problems(at, n), *timings.problems(at, n))]
+    read = [r for n in measured for r in (*results.load(at, n), *timings.load(at, n))]
+    known = history.beside(read, at)
+    unsound += history.problems(read, known)
     problems = [*verify.problems(entries, runs), *unsound]
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
     disputed = sum(row.verdict == "disputed" for row in compared)
@@ -62,6 +66,7 @@ def _check_project(args: argparse.Namespace) -> int:
     if args.format == "text":
         verdict = many(len(problems), "problem") if problems else "no problem"
         found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
+        found += f" ({unsealed})" if (unsealed := history.words(known)) else ""
         print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if problems else 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from effcc import tally, terminal
@@ -26,9 +27,14 @@ def results(args: argparse.Namespace) -> int:
 def _list(words: Sequence[str], as_json: bool) -> int:
     if len(words) > 1:
         raise UsageError("results list: name one variant, or none for all")
+    from effcc import history
     from effcc.catalog import ledger
+    from effcc.catalog.results import edited
 
-    lines, problems = ledger.everything(home.find(), *words)
+    at = home.find()
+    lines, problems = ledger.everything(at, *words)
+    beside = history.beside([line.record for line in lines], at)
+    lines = [_standing(line, record) for line, record in zip(lines, beside, strict=True)]
     if as_json:
         print(json.dumps([_row(line) for line in lines], indent=1, ensure_ascii=False))
         return 0
@@ -51,7 +57,8 @@ def _list(words: Sequence[str], as_json: bool) -> int:
         for line in lines
     ]
     print(terminal.table(heads, cells) if lines else "nothing was measured yet: effcc fit does")
-    files = sorted({problem.place.file for problem in problems})
+    wrong = [line.record for line in lines if edited(line.record)]
+    files = sorted({p.place.file for p in problems} | {r.place().file for r in wrong})
     if files:
         print(f"\nwrong, as effcc check says: {', '.join(files)}")
     return 0
@@ -74,10 +81,9 @@ def _compare(words: Sequence[str], as_json: bool) -> int:
     from effcc.catalog.timings import Bench
 
     found = _named("compare", words, 2)
+    _of_one_kind("compare", found)
     accuracies = [record for record in found if isinstance(record, Record)]
     times = [record for record in found if isinstance(record, Bench)]
-    if accuracies and times:
-        raise UsageError("results compare: an accuracy and a time; name records of one kind")
     if as_json:
         print(json.dumps(tally.compared(accuracies) or tally.ratios(times), indent=1))
         return 0
@@ -88,7 +94,8 @@ def _compare(words: Sequence[str], as_json: bool) -> int:
 def _diff(words: Sequence[str], as_json: bool) -> int:
     from effcc.catalog import ledger
 
-    one, other = _named("diff", words, 2, 2)
+    one, other = pair = _named("diff", words, 2, 2)
+    _of_one_kind("diff", pair)
     found = ledger.differences(one, other)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
@@ -105,10 +112,30 @@ def _named(action: str, words: Sequence[str], least: int, most: int = 99) -> lis
     if not least <= len(words) <= most:
         wanted = many(least, "record") + ("" if most == least else " or more")
         raise UsageError(f"results {action}: name {wanted}; effcc results list prints them")
+    from effcc import history
     from effcc.catalog import ledger
 
     at = home.find()
-    return [ledger.find(word, at) for word in words]
+    return history.beside([ledger.find(word, at) for word in words], at)
+
+
+def _of_one_kind(action: str, records: Sequence[Record | Bench]) -> None:
+    """Refuse an accuracy beside a time: they have next to nothing in common.
+
+    Raises:
+        UsageError: there are both.
+    """
+    if len({type(record) for record in records}) > 1:
+        raise UsageError(f"results {action}: an accuracy and a time; name records of one kind")
+
+
+def _standing(line: Line, record: Record | Bench) -> Line:
+    """A record's line with what the repository says of it."""
+    from effcc.catalog import results
+    from effcc.catalog.seal import Seal
+
+    differs = Seal.BROKEN if results.edited(record) else line.differs
+    return replace(line, record=record, differs=differs)
 
 
 def _row(line: Line) -> dict[str, Any]:

@@ -200,11 +200,17 @@ def _conclude(then: Record, now: Record, console: Console) -> int:
         if key.partition(".")[0] in ("git", "versions", "device", "settings", "engine")
     }
     made = tally.changes(others, ("then", "now")) if others else "same code, packages and machine"
+    (pair,) = tally.compared([then, now])
+    both = pair["verdict"]
+    if "p" in pair:
+        points = f"{100 * pair['difference']:+.1f} points"
+        both = f"{points}, {both} (p = {pair['p']:.2g}, {pair['test']})"
     lines = [
         f"\n{made}\n",
         f"recorded  {tally.share(was)}: {was.correct} of {was.n}",
         f"now       {100 * found.value:.1f} %: {found.correct} of {found.n}, "
-        + ("within the interval" if within else "outside the interval"),
+        f"{'within' if within else 'outside'} the interval, which is of the recorded figure alone",
+        f"both      {both}",
         f"bits      {_bits(then, now)}",
     ]
     console.print("\n".join(lines), highlight=False, markup=False)

@@ -60,7 +60,8 @@ def seal(record: Record | Bench) -> str:
     from effcc.catalog.seal import Seal
 
     assert record.filed
-    return "none" if record.filed.seal is Seal.NONE else str(record.filed.seal)
+    short = {Seal.NONE: "none", Seal.COMMITTED: "none, as committed"}
+    return short.get(record.filed.seal, str(record.filed.seal))
 
 
 def changes(found: Mapping[str, tuple[Any, Any]], heads: Sequence[str]) -> str:
@@ -118,7 +119,8 @@ def accuracies(records: Sequence[Record]) -> list[str]:
         lines.append(
             f"p: how often chance alone makes two equal ones differ so much, by {chance.TEST}.\n"
             "   It speaks of the images only, not of what another seed does; which ones each got\n"
-            "   right is not on record, so it takes them as drawn apart, and errs to no difference."
+            "   right is not on record: it takes them as drawn apart, and errs to no difference.\n"
+            "   An interval is of its own figure alone; an equal one may well lie outside it."
         )
     return lines
 

@@ -166,6 +166,22 @@ def test_the_check_reports_an_edit_with_its_place_and_fails(filled, capsys):
     assert "98.9 % on digits" in capsys.readouterr().out  # the other one's
 
 
+def test_a_value_too_long_for_a_line_is_called_changed(filled, effcc):
+    stage = {"repeats": 1, "kernel": 3, "stride": 1, "expand": 1, "out": 16}
+    made = records.record(
+        filled,
+        id="20260301T120000Z-fit-digits-0",
+        settings={"network.stages": [stage], "recipe.augment.crop_area": [0.5, 1.0]},
+    )
+    results.save(replace(made, overrides={**made.overrides, "recipe.pretrained": True}), filled)
+    said = "network.stages changed, recipe.augment.crop_area [0.5, 1.0], recipe.pretrained true"
+    assert said in effcc("list")[1]
+    assert cli.main(["docs"]) == 0
+    card = (filled.models / "cc_pico_4e.md").read_text("utf-8")
+    assert "network.stages changed" in card
+    assert "repeats" not in card.partition("## Measured")[2].partition("\n## ")[0]
+
+
 # Show
 
 
@@ -299,6 +315,12 @@ def test_a_setting_that_is_newer_than_a_record_had_its_default(filled):
     assert found == {}
 
 
+def test_an_accuracy_and_a_time_have_no_differences_worth_a_table(effcc):
+    code, out, err = effcc("diff", FIRST, TIME)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("results diff: an accuracy and a time")
+
+
 def test_two_of_the_same_differ_by_nothing(effcc):
     assert "no difference but in what came out" in effcc("diff", FIRST, FIRST)[1]
 
@@ -310,5 +332,5 @@ def test_shipped_records_can_be_listed_shown_and_compared(shipped, monkeypatch, 
     for line in lines:
         assert cli.main(["results", "show", f"{line.record.variant}/{line.record.id}"]) == 0
         sealed = line.record.filed.data["schema"] == 2
-        expected = "sealed" if sealed else "from before records were sealed"
-        assert capsys.readouterr().out.splitlines()[0].endswith(f": {expected}")
+        expected = ": sealed" if sealed else ": from before records were sealed"
+        assert expected in capsys.readouterr().out.splitlines()[0]

@@ -102,8 +102,25 @@ def test_a_figure_outside_the_interval_ends_with_1(effcc):
     code, said = effcc(better)
     assert code == 1
     assert "recorded  98.6 % (96.8 to 99.4): 355 of 360" in said
-    assert "outside the interval" in said
+    assert "outside the interval, which is of the recorded figure alone" in said
+    assert ", more than chance explains (p = " in said
     assert "not the same: top1 0.98611111111111116 then" in said
+
+
+def test_outside_the_interval_is_told_from_more_than_chance(effcc):
+    """The interval is of one figure, the test of both."""
+    top1 = effcc.fit.metrics["top1"]
+    off = next(
+        found
+        for right in range(top1.correct, 361)
+        if not (found := results.accuracy(right, 360)).low <= top1.value <= found.high
+    )
+    code, said = effcc(rewritten(effcc, effcc.fit, metrics={**effcc.fit.metrics, "top1": off}))
+    assert code == 1
+    assert "outside the interval, which is of the recorded figure alone" in said
+    (both,) = [line for line in said.splitlines() if line.startswith("both ")]
+    assert "points, which chance explains (p = 0." in both
+    assert both.endswith(", Fisher's exact test, two-sided)")
 
 
 def test_what_differs_from_the_record_is_said(effcc):
@@ -128,6 +145,7 @@ def test_it_is_kept_where_somebody_asks_for_it(effcc):
     ]
     assert made.command == f"effcc reproduce {effcc.fit.id} --record"
     assert made.settings == effcc.fit.settings
+    assert made.overrides == effcc.fit.overrides
     assert (effcc.home.root / made.checkpoint["path"]).is_file()
     assert made.id in (effcc.home.models / "cc_pico_4e.md").read_text("utf-8")
     assert f"registry/results/cc_pico_4e/{made.id}.json" in said

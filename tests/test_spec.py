@@ -156,6 +156,16 @@ def test_typing_what_the_registry_says_is_no_change(shipped):
     assert spec.overrides() == {}
 
 
+def test_a_stage_with_its_defaults_written_out_is_no_change(shipped):
+    """A record has every value of a stage; a file leaves out what is at its default."""
+    registered = load(shipped)
+    stages = registered.settings()["network"]["stages"]
+    assert stages != registered.origins["network.stages"].value
+    assert load(shipped, network__stages=stages).overrides() == {}
+    stages[0]["kernel"] += 2
+    assert load(shipped, network__stages=stages).overrides() == {"network.stages": stages}
+
+
 def test_where_the_data_lies_is_no_change_of_the_variant(shipped):
     folders = [
         load(shipped, seed=3, data__workers=1, data__source="folder", data__root=root)

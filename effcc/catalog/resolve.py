@@ -104,7 +104,7 @@ class _Resolution:
         if source and self.value("data.source") is None:
             self.put("data.source", source, "default", Place("default"))
         stages = self.value("network.stages") or []
-        network = self.section(Network, "network", stages=tuple(map(_stage, stages)))
+        network = self.section(Network, "network", stages=tuple(map(Stage.of, stages)))
         augment = self.section(Augment, "recipe.augment")
         recipe = self.section(Recipe, "recipe", augment=augment)
         preprocessing = self.section(Preprocessing, "preprocessing")
@@ -199,12 +199,6 @@ class _Resolution:
         origin = self.origins[setting]
         place = Place(COMMAND_LINE) if origin.layer == "flag" else origin.written
         self.problems.append(Problem(place, setting, message))
-
-
-def _stage(row: dict[str, Any]) -> Stage:
-    rules = schema.load("registry")["$defs"]["stage"]["properties"]
-    given = {key: rule.get("default") for key, rule in rules.items()} | row
-    return Stage(**given)
 
 
 def _typed(value: Any, kind: Any) -> Any:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ _Made = TypeVar("_Made")
 _SCHEMAS = {"bench": "bench"}
 # Who computes the logits where no engine does: the network as it trains.
 NETWORK = "network"
+_GLANCE = 60  # characters of a value that a list or a card still prints
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
 
 
@@ -124,13 +126,19 @@ def beside_registry(entry: Entry, home: Home) -> dict[str, str]:
                 digests[source] = registry.load(name, home, flags=flags, claims=claims).digest
             except BadFile:  # a source that this version does not know
                 digests[source] = ""
-        differs = ", ".join(f"{key} {value}" for key, value in record.overrides.items())
+        differs = ", ".join(starmap(_changed, record.overrides.items()))
         if edited(record):
             differs = Seal.BROKEN
         elif not differs and digest(record.settings) != digests[source]:
             differs = "the registry has changed since"
         found[record.id] = differs
     return found
+
+
+def _changed(key: str, value: Any) -> str:
+    """What was set anew, as a file writes it; only its name where that takes more than a glance."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{key} {text}" if len(text) <= _GLANCE else f"{key} changed"
 
 
 def accuracy(correct: int, n: int) -> Metric:

@@ -21,11 +21,12 @@ SCHEMA, UNSEALED_SCHEMA = 2, 1
 
 
 class Seal(StrEnum):
-    """What a record's digest says of it."""
+    """What a record's digest says of it, or where it has none, the repository."""
 
     WHOLE = "sealed"
     BROKEN = "edited by hand"
     NONE = "from before records were sealed"
+    COMMITTED = "from before records were sealed, as committed"  # where somebody asked git
 
 
 @dataclass(frozen=True, slots=True)

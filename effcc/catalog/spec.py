@@ -33,6 +33,12 @@ class Stage:
     out: int
     conditional: bool
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Stage:
+        """A row as a file has it; what it leaves out is at its default."""
+        rules = schema.load("registry")["$defs"]["stage"]["properties"]
+        return cls(**{key: rule.get("default") for key, rule in rules.items()} | dict(row))
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -216,7 +222,7 @@ class Spec:
         return {
             key: origin.value
             for key, origin in typed.items()
-            if key not in elsewhere and origin.value != origin.registered
+            if key not in elsewhere and _plain(key, origin.value) != _plain(key, origin.registered)
         }
 
     def with_classes(self, num_classes: int) -> Spec:
@@ -255,6 +261,13 @@ def digest(settings: Mapping[str, Any]) -> str:
     }
     text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(key: str, value: Any) -> Any:
+    """A value as a record has it, however briefly a file writes it: a stage with its defaults."""
+    if key == "network.stages" and value:
+        value = [asdict(Stage.of(row)) for row in value]
+    return json.loads(json.dumps(value))
 
 
 def _flat(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,81 @@
+"""Records from before there were digests, held against the repository's last commit.
+
+What no digest tells, the commit does, where there is one. Cards do not ask: they are the same bytes
+in a copy without a history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from effcc import checkout
+from effcc.ground.errors import Place, Problem
+
+if TYPE_CHECKING:
+    from effcc.catalog.results import Record
+    from effcc.catalog.timings import Bench
+    from effcc.ground.home import Home
+
+
+def beside(records: Sequence[Record | Bench], home: Home) -> list[Record | Bench]:
+    """The records, the unsealed ones with what the last commit says of their files.
+
+    One process of git answers for all. Where it knows nothing of a file, or there is no git, the
+    record stays as it is.
+    """
+    from effcc.catalog.seal import Seal
+
+    if not any(record.filed and record.filed.seal is Seal.NONE for record in records):
+        return list(records)
+    blobs = _blobs(home)
+    found: list[Record | Bench] = []
+    for record in records:
+        assert record.filed
+        name = record.place().file
+        if record.filed.seal is Seal.NONE and name in blobs:
+            same = _is_blob((home.root / name).read_bytes(), blobs[name])
+            seal = Seal.COMMITTED if same else Seal.BROKEN
+            record = replace(record, filed=replace(record.filed, seal=seal))
+        found.append(record)
+    return found
+
+
+def problems(read: Sequence[Record | Bench], known: Sequence[Record | Bench]) -> list[Problem]:
+    """Records that only the commit shows to be edited: as they were read, and as `beside` says."""
+    from effcc.catalog.results import edited
+
+    message = "edited by hand: not what was committed; restore the record"
+    pairs = zip(read, known, strict=True)
+    changed = [now for was, now in pairs if edited(now) and not edited(was)]
+    return [Problem(Place(record.place().file), "", message) for record in changed]
+
+
+def words(records: Sequence[Record | Bench]) -> str:
+    """How many have no digest, and of how many the commit tells that they are what was made."""
+    from effcc.catalog.seal import Seal
+
+    seals = [record.filed.seal for record in records if record.filed]
+    known, unknown = seals.count(Seal.COMMITTED), seals.count(Seal.NONE)
+    if not known:
+        return f"{unknown} unsealed" if unknown else ""
+    part = f"{known} of them " if unknown else ""
+    return f"{known + unknown} unsealed, {part}as committed"
+
+
+def _blobs(home: Home) -> dict[str, str]:
+    """The hash of each committed record, by the path that messages name; empty without git."""
+    folder = home.results.relative_to(home.root).as_posix()
+    # Paths are relative to the project, also where the repository begins above it.
+    answer = checkout.git(home.root, "ls-tree", "-r", "-z", "HEAD", "--", folder) or ""
+    rows = (row.partition("\t") for row in answer.split("\0") if row)
+    return {path: about.split()[2] for about, _, path in rows}
+
+
+def _is_blob(content: bytes, name: str) -> bool:
+    """Whether git names this content so; Windows may have given its lines other ends."""
+    hashed = hashlib.sha256 if len(name) == 64 else hashlib.sha1
+    texts = (content, content.replace(b"\r\n", b"\n"))
+    return any(hashed(b"blob %d\0" % len(text) + text).hexdigest() == name for text in texts)
