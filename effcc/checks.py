@@ -159,7 +159,7 @@ def _say(
 
 def _facts(claim: Claim) -> dict[str, Any]:
     facts = {
-        key: {"value": _words(fact), "origin": claim.origin(key), "place": str(fact.place)}
+        key: {"value": fact.words, "origin": claim.origin(key), "place": str(fact.place)}
         for key, fact in claim.facts.items()
     }
     return {"name": claim.name, "place": str(claim.place), "facts": facts}
@@ -171,17 +171,7 @@ def _print_facts(claim: Claim) -> None:
 
     print(findings.printable(f"{claim.name} ({claim.place.short})"))
     rows = [
-        tuple(findings.printable(cell) for cell in (f"  {key}", claim.origin(key), _words(fact)))
+        tuple(findings.printable(cell) for cell in (f"  {key}", claim.origin(key), fact.words))
         for key, fact in claim.facts.items()
     ]
     print(terminal.table(("  fact", "origin", "value"), rows) + "\n")
-
-
-def _words(fact: Any) -> str:
-    """A fact as it was written; the items of a list beside each other."""
-    data = getattr(fact, "data", fact)
-    if isinstance(data, tuple):
-        return ", ".join(_words(item) for item in data)
-    if isinstance(data, dict):
-        return ", ".join(f"{key}: {_words(value)}" for key, value in data.items())
-    return fact.text if hasattr(fact, "text") else str(fact)
