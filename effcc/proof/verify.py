@@ -101,14 +101,14 @@ def unneeded(
     for (key, place), of in shared.items():
         if any(row.agrees is False for row in of):
             continue  # needed, or else a problem of the claim, which tells of the dispute
-        message = f"nobody claims that{closest(key, known - {key})}"
+        message = f"nobody claims that; remove the dispute{closest(key, known - {key})}"
         if of:
             row = next((row for row in of if row.agrees), of[0])
-            message = f"claims {row.claimed} and nothing here contradicts that"
+            found = "nothing here contradicts that"
             if row.agrees:
-                message = f"claims {row.claimed} and that agrees with {row.computed}"
-            message = f"{row.place.short} {message}"
-        yield Problem(place, f"disputes.{key}", f"{message}; remove the dispute")
+                found = f"that agrees with {row.computed}"
+            message = f"{row.place.short} claims {row.claimed} and {found}; remove the dispute"
+        yield Problem(place, f"disputes.{key}", message)
 
 
 def _figures(claim: Claim, spec: Spec) -> Iterator[Comparison]:
