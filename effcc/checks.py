@@ -171,7 +171,7 @@ def _facts(claim: Claim) -> dict[str, Any]:
 def _said(claim: Claim) -> Iterator[tuple[str, str, str, Place]]:
     """Everything that is said of a model: key, whose word it is, value, place."""
     for key, fact in claim.facts.items():
-        yield key, claim.origin(key), _words(fact), fact.place
+        yield key, claim.origin(key), fact.words, fact.place
     for key, of in {"Paper": "papers", "Code": "code", "Weights": "weights"}.items():
         own, theirs = getattr(claim, of), getattr(claim.collection, of, None)
         origin = "own" if own else f"inherited from {claim.collection and claim.collection.name}"
@@ -182,7 +182,7 @@ def _said(claim: Claim) -> Iterator[tuple[str, str, str, Place]]:
             yield key, origin, ", ".join(words), place
     for result in claim.results:
         for name, fact in result.metrics.items():
-            yield f"{name}, {result.dataset}", "own", _words(fact), fact.place
+            yield f"{name}, {result.dataset}", "own", fact.words, fact.place
 
 
 def _print_facts(claim: Claim) -> None:
@@ -195,13 +195,3 @@ def _print_facts(claim: Claim) -> None:
         for key, origin, value, _ in _said(claim)
     ]
     print(terminal.table(("  fact", "origin", "value"), rows) + "\n")
-
-
-def _words(fact: Any) -> str:
-    """A fact as it was written; the items of a list beside each other."""
-    data = getattr(fact, "data", fact)
-    if isinstance(data, tuple):
-        return ", ".join(_words(item) for item in data)
-    if isinstance(data, dict):
-        return ", ".join(f"{key}: {_words(value)}" for key, value in data.items())
-    return fact.text if hasattr(fact, "text") else str(fact)

@@ -107,6 +107,8 @@ def _disagreement(console: Console, row: Comparison, variant: str) -> None:
     console.print(Text.assemble((row.key, "bold"), "  ", (row.verdict, _STYLES[row.verdict])))
     claimed = f"claimed {row.claimed}, at {row.place.short}" if row.claimed else row.place.short
     reason = row.reason or f"Mend the claim, or say why in registry/{variant}.yaml, `disputes:`."
+    if row.beside:
+        reason = f"{row.beside[0].upper()}{row.beside[1:]}. {reason}"
     for text in (f"{claimed}; {row.against}.", reason, row.note):
         if text:
             _wrapped(console, f"  {text}", "  ")

@@ -55,7 +55,7 @@ def judge(entry: Entry, compared: Sequence[Comparison]) -> Verdict:
 
     Args:
         entry: the variant.
-        compared: what could be compared without building it, as `catalog.verify.compare` gives it.
+        compared: what could be compared without building it, as `proof.verify.compare` gives it.
     """
     from effcc.nn.census import census, file_bytes
     from effcc.nn.efficientnet import unfilled
@@ -69,7 +69,7 @@ def judge(entry: Entry, compared: Sequence[Comparison]) -> Verdict:
             row = replace(row, measured=f"{file_bytes(model):,}")
         elif row.key == "BatchNorm Momentum":
             row = momentum(row, entry.spec, found)
-        elif row.key == "Weights":
+        elif row.key == "Weights SHA-256":
             row = cached(row, entry.spec)
         rows.append(row)
     return Verdict(entry, found, rows)
@@ -95,7 +95,8 @@ def momentum(row: Comparison, spec: Spec, found: Census) -> Comparison:
     ours = 1 - spec.network.bn_momentum
     agrees = all(abs(value - ours) < 1e-9 for value in found.momenta)
     built = ", ".join(f"{value:.6g}" for value in found.momenta) or "none"
-    return replace(row, measured=f"{built} built", agrees=row.agrees and agrees)
+    # They follow the convention; that the registry's figure is right, they cannot tell.
+    return replace(row, measured=f"{built} built", agrees=row.agrees if agrees else False)
 
 
 def cached(row: Comparison, spec: Spec) -> Comparison:

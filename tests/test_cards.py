@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
@@ -128,6 +129,25 @@ def test_claimed_computed_and_measured_stand_in_their_own_columns(project):
     assert unlinked(measured[2]).startswith(
         "**97.2 %** (350 of 360; 95 % interval 95.0 % to 98.5 %)"
     )
+
+
+def test_a_card_counts_as_compared_only_what_is(shipped):
+    text = page(shipped, "cc_b0_4e")
+    said = re.search(r"Compared: (\d+) of (\d+) figures, (\d+) in disagreement", text)
+    table = text[said.end() :].partition("\n## ")[0]
+    ends = [line.split(" | ")[-1] for line in table.splitlines() if line.startswith("    | ")][1:]
+    verdicts = Counter(end.removesuffix(" |") for end in ends)
+    assert verdicts["not compared"] > 10
+    compared = len(ends) - verdicts["not compared"]
+    assert list(map(int, said.groups())) == [compared, len(ends), verdicts["disputed"]]
+
+
+def test_a_dispute_of_another_figure_is_no_reason_on_the_card(project):
+    entry = project.model_index / "tf-efficientnet-condconv.md"
+    entry.write_text(entry.read_text("utf-8").replace("LR: 0.256", "LR: 0.016", 1), "utf-8")
+    text = page(project, "cc_b0_4e")
+    assert "No reason is on record; the dispute at registry/shared/condconv.yaml:" in text
+    assert " is of 0.256. By that rule 0.016 is the rate of 256 images a step." in text
 
 
 def test_a_disagreement_is_shown_with_both_figures_and_the_reason(project):
@@ -495,7 +515,9 @@ def hostile_project(project, text):
     }, "utf-8")  # fmt: skip
     (project.registry / "hostile.yaml").write_text(
         "model: hostile\nextends: condconv\nnetwork: {experts: 2, width: 0.25}\n"
-        f"summary: {quoted}\ndisputes: {{FLOPs: {reason}, Citation: {reason}}}\n",
+        f"summary: {quoted}\ndisputes: "
+        f"{{FLOPs: {{claimed: {quoted}, reason: {reason}}}, "
+        f"Citation: {{claimed: “Other” in its BibTeX, reason: {reason}}}}}\n",
         "utf-8",
     )
     made = record(project, "hostile")

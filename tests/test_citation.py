@@ -135,6 +135,16 @@ def test_a_detail_that_is_wrong_in_the_first_entry_differs(key, old, new):
     assert rows(PREPRINT.replace(old, new), PUBLISHED)[key].verdict == "differs"
 
 
+def test_only_the_years_and_ids_that_disagree_are_told():
+    first = PREPRINT.replace("{2019}", "{2018}")
+    row = rows(first, PUBLISHED.replace("2019", "2018"))["Citation Year"]
+    assert (row.claimed, row.computed) == ("2018", "arXiv:1904.04971 of 2019")
+    row = rows(PREPRINT, PUBLISHED.replace("2019", "2020"))["Citation Year"]
+    assert (row.claimed, row.computed) == ("2019", "2020 in nips")
+    row = rows(PREPRINT.replace("1904.04971", "1904.04972"), PUBLISHED)
+    assert row["Citation arXiv"].computed == "1904.04971 in nips"
+
+
 def test_others_stand_for_whoever_is_left_out():
     short = PREPRINT.replace("Jiquan Ngiam", "others")
     assert rows(short, PUBLISHED)["Citation Authors"].verdict == "agrees"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from effcc.catalog.spec import Dispute
 from effcc.claims.claim import Claim, Fact
 from effcc.ground.errors import Place
 from effcc.proof.comparison import Comparison, figure, of_fact
@@ -12,15 +13,31 @@ from effcc.proof.comparison import Comparison, figure, of_fact
     [
         (True, "", "agrees"),
         (True, "a reason", "agrees"),
+        (True, "of another", "agrees"),
         (False, "", "differs"),
         (False, "a reason", "disputed"),
+        (False, "of another", "differs"),
         (None, "", "not compared"),
         (None, "a reason", "not compared"),
     ],
 )
 def test_the_verdict_follows_from_agreement_and_reason(agrees, reason, verdict):
-    row = Comparison("a", "1", "2", agrees, Place("f"), reason=reason)
+    dispute = Dispute(("2",) if reason == "of another" else ("0", "1"), reason, Place("r", 4, 3))
+    row = Comparison("a", "1", "2", agrees, Place("f"), dispute=dispute if reason else None)
     assert row.verdict == verdict
+    assert row.reason == (reason if verdict == "disputed" else "")
+    is_of_another = reason == "of another" and verdict == "differs"
+    assert row.beside == ("the dispute at r:4 is of 2" if is_of_another else "")
+
+
+def test_what_nobody_claims_cannot_be_disputed():
+    dispute = Dispute(("",), "a reason")
+    assert Comparison("a", "", "2", False, Place("f"), dispute=dispute).verdict == "differs"
+
+
+def test_a_list_of_words_is_told_by_its_items():
+    fact = Fact(("CondConv", Fact(7, "7"), Fact({"a": Fact(1, "1")}, "")), "")
+    assert of_fact("Architecture", fact, "", None).claimed == "CondConv, 7, a: 1"
 
 
 def test_what_a_figure_is_held_against_is_told_as_far_as_there_is_something():

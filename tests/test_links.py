@@ -53,7 +53,8 @@ def test_a_paper_at_a_dead_host_differs_and_one_at_arxiv_is_compared(compared):
 
 def test_code_at_a_dead_host_differs(compared):
     assert compared(code="https://paperswithcode.com/code")["Code"].verdict == "differs"
-    assert "Code" not in compared(code="https://github.com/a/b")
+    row = compared(code="https://github.com/a/b")["Code"]
+    assert (row.claimed, row.verdict) == ("https://github.com/a/b", "not compared")
 
 
 @pytest.mark.parametrize(("text", "verdict"), [("net", "agrees"), ("net2", "differs")])
@@ -65,8 +66,7 @@ def test_an_id_is_the_entrys_name(compared, text, verdict):
     ("url", "sha256", "verdict"),
     [
         ("https://e.org/net-4362b6b2.pth", None, "agrees"),
-        ("https://e.org/net-4362b6b2.pth", "4362b6b2" + "0" * 56, "agrees"),
-        ("https://e.org/net-4362b6b2.pth", "5362b6b2" + "0" * 56, "differs"),
+        ("https://e.org/net-4362b6b2.pth", "5362b6b2" + "0" * 56, "agrees"),
         ("https://e.org/net.pth", "5362b6b2" + "0" * 56, "agrees"),
         ("https://e.org/other-4362b6b2.pth", None, "differs"),
         ("https://e.org/other.pth", None, "differs"),
@@ -74,5 +74,21 @@ def test_an_id_is_the_entrys_name(compared, text, verdict):
         ("https://paperswithcode.com/net.pth", None, "differs"),
     ],
 )
-def test_weights_are_compared_by_their_name_and_the_hash_in_it(compared, url, sha256, verdict):
+def test_weights_are_compared_by_their_name(compared, url, sha256, verdict):
     assert compared(sha256, weights=(url,))["Weights"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("file", "sha256", "verdict"),
+    [
+        ("net-4362b6b2.pth", "4362b6b2" + "0" * 56, "agrees"),
+        ("net-4362b6b2.pth", "5362b6b2" + "0" * 56, "differs"),
+        ("net-4362b6b2.pth", None, "not compared"),
+        ("net.pth", "5362b6b2" + "0" * 56, "not compared"),
+        ("net.pth", None, None),
+    ],
+)
+def test_a_hash_in_a_files_name_agrees_only_with_one_that_is_known(compared, file, sha256, verdict):
+    row = compared(sha256, weights=(f"https://e.org/{file}",)).get("Weights SHA-256")
+    assert (row and row.verdict) == verdict
+    assert not row or row.claimed == ("4362b6b2" if "-" in file else "")

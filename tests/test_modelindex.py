@@ -1,6 +1,7 @@
 """Published claims are read as they stand, and written back without losing a digit."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -482,7 +483,7 @@ def test_whatever_is_broken_is_a_problem_with_a_code_and_a_place_in_the_file(car
         path = Path(folder, f"card{suffix}")
         path.write_text(text, "utf-8", newline="", errors="surrogatepass")
         found = modelindex.check([path], Path(folder))
-        lines = text.removeprefix("\ufeff").split("\n")
+        lines = re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff"))
         for problem in found.problems:
             assert problem.code in rules.RULES
             assert problem.place.file == path.name

@@ -7,7 +7,7 @@ import pytest
 import effcc
 from effcc.catalog import registry
 from effcc.catalog.registry import UnknownVariant
-from effcc.catalog.spec import Weights
+from effcc.catalog.spec import Dispute, Weights
 from effcc.ground.document import BadFile
 
 VARIANTS = ("cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e")
@@ -264,8 +264,8 @@ def test_augmentation_is_changed_part_by_part(small):
 
 def test_a_dispute_stated_again_replaces_the_shared_one_and_keeps_the_rest(small):
     shared = small().disputes
-    spec = small("disputes: {FLOPs: Counted by hand on paper.}\n")
-    assert spec.disputes == {**shared, "FLOPs": "Counted by hand on paper."}
+    spec = small("disputes: {FLOPs: {claimed: [1.0e+3, 5M], reason: Counted on paper.}}\n")
+    assert spec.disputes == {**shared, "FLOPs": Dispute(("1.0e+3", "5M"), "Counted on paper.")}
     assert {"FLOPs", "Citation"} <= set(shared)
 
 

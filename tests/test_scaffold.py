@@ -69,12 +69,15 @@ def test_comments_of_the_base_are_kept_and_its_first_line_not_doubled(project):
 
 def test_what_the_base_disputes_and_published_is_its_own(project):
     with (project.registry / "cc_b0_4e.yaml").open("a") as file:
-        file.write("disputes:\n  FLOPs: >-\n    A reason of\n    two lines.\n")
+        file.write(
+            "disputes:\n  FLOPs:\n    claimed: 5M\n    reason: >-\n      Of\n      two lines.\n"
+        )
         file.write(f"weights:\n  sha256: {'a' * 64}\nseed: 5\n")
     scaffold.new("cc_new", "cc_b0_4e", project)
     spec = registry.load("cc_new", project)
     assert (spec.weights.url, spec.weights.sha256) == (None, None)
-    assert not spec.disputes.get("FLOPs", "").startswith("A reason")
+    assert not spec.disputes["FLOPs"].covers("5M")
+    assert registry.load("cc_b0_4e", project).disputes["FLOPs"].covers("5M")
     assert spec.seed == 5
 
 

@@ -1,5 +1,8 @@
 """Schemas say what a file may hold; their failures say what to write instead."""
 
+import re
+from pathlib import Path
+
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -62,13 +65,37 @@ def test_problems_come_in_the_order_of_the_file():
     ("name", "text"),
     [
         ("registry", "model: ''"),
-        ("registry", "disputes: {FLOPs: wrong}"),
+        ("registry", "disputes: {FLOPs: {claimed: [], reason: wrong}}"),
+        ("registry", "disputes: {FLOPs: {claimed: true}}"),
         ("registry", f"summary: {'x' * 301}"),
         ("result", "schema: 2"),
     ],
 )
 def test_no_message_leaves_the_reader_to_guess(name, text):
     assert not [problem for problem in found(name, text) if "something else" in problem]
+
+
+@pytest.mark.parametrize(
+    ("dispute", "message"),
+    [
+        ("0.016 is right", "; write {claimed: the figure as it is claimed, reason: why it is"),
+        ("{reason: Not counted.}", "`claimed:` is missing; add it"),
+        ("{claimed: 1, reason: Not counted., by: me}", "by: unknown key"),
+        ("{claimed: {a: 1}, reason: Not counted.}", "expected text or a number or a list, found"),
+        ("{claimed: 1, reason: wrong}", "expected at least 10 characters"),
+    ],
+)
+def test_a_dispute_says_what_it_is_of_and_why(dispute, message):
+    (problem,) = found("registry", f"disputes: {{LR: {dispute}}}")
+    assert problem.startswith("f:1:")
+    assert "disputes.LR" in problem
+    assert message in problem
+
+
+def test_the_page_about_disputes_shows_ones_that_are_right():
+    page = Path(__file__).parents[1] / "docs" / "numbers.md"
+    (example,) = re.findall(r"```yaml\n(disputes:.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert found("registry", example) == []
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def figures(out, name):
 def test_the_shipped_claims_are_verified_without_a_problem(run):
     code, out, err = run("verify")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1].endswith(" disputed, 6 not compared: no problem")
+    assert out.splitlines()[-1].endswith(" disputed, 64 not compared: no problem")
     for name in NAMES:
         assert f"\n{name}  " in f"\n{out}"
 
@@ -115,19 +115,67 @@ def test_what_differs_ends_with_one_and_is_told_once_more_as_a_line(run, project
 def test_what_is_acknowledged_is_no_problem_and_the_reason_is_told(run, project):
     change(project.model_index / PAGE, "Parameters: 13310000", "Parameters: 13320000")
     with (project.registry / "cc_b0_4e.yaml").open("a") as file:
-        file.write("disputes:\n  Parameters: Somebody mistyped a digit.\n")
+        file.write("disputes:\n  Parameters: {claimed: 13320000, reason: Somebody mistyped.}\n")
     code, out, err = run("verify", "cc_b0_4e")
     assert (code, err) == (0, "")
     assert "Parameters  disputed" in out
-    assert "Somebody mistyped a digit." in out
+    assert "Somebody mistyped." in out
 
 
 def test_an_acknowledgement_of_what_agrees_is_a_problem(run, project):
     with (project.registry / "cc_b0_4e.yaml").open("a") as file:
-        file.write("disputes:\n  Parameters: Somebody mistyped a digit.\n")
+        file.write("disputes:\n  Parameters: {claimed: 13310000, reason: Somebody mistyped.}\n")
     code, _, err = run("verify", "cc_b0_4e")
     assert code == 1
-    assert "disputes.Parameters: claims 13310000 and that agrees with 13,314,116" in err
+    (line,) = err.splitlines()
+    assert line.startswith("registry/cc_b0_4e.yaml:")
+    assert (
+        f"disputes.Parameters: model-index/{PAGE}:80 claims 13310000 and that agrees with" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("FLOPs: 224153788", "FLOPs: 999M", "the dispute at registry/shared/condconv.yaml:"),
+        ("LR: 0.256", "LR: 0.016", "is of 0.256"),
+        ("paper/soft-", "paper/hard-", "is of https://paperswithcode.com/paper/soft-"),
+    ],
+)
+def test_a_dispute_is_of_the_figure_that_it_names_and_of_no_other(run, project, old, new, told):
+    change(project.model_index / PAGE, old, new)
+    code, out, err = run("verify", "cc_b0_4e")
+    assert code == 1
+    line = err.splitlines()[0]
+    assert told in line
+    assert "the dispute at registry/shared/condconv.yaml:" in line
+    assert "The dispute at registry/shared/condconv.yaml:" in " ".join(out.split())
+    assert run("check")[0] == 1
+
+
+def test_a_figure_that_agrees_has_no_reason_of_somebody_elses(run):
+    found = json.loads(run("verify", "--json")[1])
+    rows = [row for variant in found["variants"] for row in variant["figures"]]
+    assert {row["verdict"] for row in rows if row["reason"]} == {"disputed"}
+    assert all(row["reason"] for row in rows if row["verdict"] == "disputed")
+
+
+def test_what_the_registry_takes_from_the_entry_is_not_compared_with_it(run):
+    found = figures(run("verify", "cc_b0_4e", "--json")[1], "cc_b0_4e")
+    own = {"LR"}  # what the registry states itself
+    for key in registry.CLAIMED.keys() - own:
+        told = (found[key]["verdict"], found[key]["computed"])
+        assert told == ("not compared", "taken from the entry"), key
+    assert found["LR"]["verdict"] == "disputed"
+
+
+def test_a_claim_that_nothing_compares_is_listed(run):
+    found = figures(run("verify", "cc_b0_4e", "--json")[1], "cc_b0_4e")
+    for key in ("Architecture", "Code", "Tasks", "Training Data", "Weights SHA-256"):
+        assert found[key]["verdict"] == "not compared"
+        assert found[key]["claimed"]
+    assert found["Training Data"]["claimed"] == "ImageNet"
+    assert found["Architecture"]["claimed"].startswith("1x1 Convolution, Average Pooling, ")
 
 
 def test_other_variants_do_not_end_a_check_of_one(run, project):
@@ -151,7 +199,7 @@ def test_modules_of_another_momentum_differ(shipped):
     (row,) = [r for r in verify.compare(entry.claim, entry.spec) if r.key == "BatchNorm Momentum"]
     found = census(unfilled(entry.spec.network), 3, 224, 224)
     right = verdicts.momentum(row, entry.spec, found)
-    assert (right.verdict, right.measured) == ("agrees", "0.01 built")
+    assert (right.verdict, right.measured) == ("not compared", "0.01 built")
     wrong = verdicts.momentum(row, entry.spec, replace(found, momenta=(0.01, 0.1)))
     assert (wrong.verdict, wrong.measured) == ("differs", "0.01, 0.1 built")
 
@@ -172,20 +220,23 @@ def test_a_record_of_the_claimed_images_stands_beside_the_claim(run, project):
 
 
 def test_a_pulled_file_is_hashed_and_none_is_fetched(run, project, shipped):
-    assert figures(run("verify", "cc_b0_4e", "--json")[1], "cc_b0_4e")["Weights"]["measured"] == ""
+    assert (
+        figures(run("verify", "cc_b0_4e", "--json")[1], "cc_b0_4e")["Weights SHA-256"]["measured"]
+        == ""
+    )
     assert not (project.root / "cache" / "weights").exists()
     there = project.root / "cache" / "weights" / "tf_efficientnet_cc_b0_4e-4362b6b2.pth"
     there.parent.mkdir(parents=True)
     there.write_bytes(b"another file")
     code, out, _ = run("verify", "cc_b0_4e", "--json")
-    row = figures(out, "cc_b0_4e")["Weights"]
+    row = figures(out, "cc_b0_4e")["Weights SHA-256"]
     assert (code, row["verdict"]) == (1, "differs")
     assert "is another file, or damaged; delete it." in row["note"]
     digits = row["measured"].rstrip("…")
     change(project.model_index / PAGE, "cc_b0_4e-4362b6b2.pth", f"cc_b0_4e-{digits}.pth")
     there.rename(there.with_name(f"tf_efficientnet_cc_b0_4e-{digits}.pth"))
     code, out, _ = run("verify", "cc_b0_4e", "--json")
-    assert (code, figures(out, "cc_b0_4e")["Weights"]["verdict"]) == (0, "agrees")
+    assert (code, figures(out, "cc_b0_4e")["Weights SHA-256"]["verdict"]) == (0, "agrees")
 
 
 @pytest.mark.parametrize(

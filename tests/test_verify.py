@@ -10,9 +10,18 @@ from effcc.catalog.results import Run, accuracy
 from effcc.claims import modelindex
 from effcc.claims.claim import Fact
 from effcc.proof import verify
-from effcc.proof.comparison import AGREES, DIFFERS, DISPUTED
+from effcc.proof.comparison import AGREES, DIFFERS, DISPUTED, NOT_COMPARED
 
 REASON = "Counted by another rule, as everybody knows."
+
+
+def dispute(project, key, claimed, name="cc_b0_4e"):
+    """Add a dispute to a variant's file; returns the place that messages point to."""
+    path = project.registry / f"{name}.yaml"
+    with path.open("a") as file:
+        file.write(f"disputes:\n  {key}:\n    claimed: {claimed}\n    reason: {REASON}\n")
+    line = 1 + path.read_text("utf-8").splitlines().index(f"  {key}:")
+    return f"registry/{name}.yaml:{line}:3"
 
 
 def found(project):
@@ -66,7 +75,6 @@ def test_the_published_rate_is_disputed_and_the_computed_one_is_used(shipped, na
 
 
 def test_a_rate_is_compared_at_the_batch_that_is_claimed(project, page):
-    assert rows(project, "cc_pico_4e")["LR"].agrees  # 0.016 at 256
     variant = project.registry / "cc_b0_4e.yaml"
     change(variant, "  lr: 0.128", "  batch_size: 256\n  lr: 0.016")
     assert rows(project, "cc_b0_4e")["LR"].computed == "0.128 at 2,048 images a step"
@@ -103,18 +111,39 @@ def test_a_file_is_its_tensors_and_a_little_more(project, page, size):
 
 def test_a_reason_ends_the_problem(project, page):
     change(page, "Parameters: 13310000", "Parameters: 13320000")
-    with (project.registry / "cc_b0_4e.yaml").open("a") as file:
-        file.write(f"disputes:\n  Parameters: {REASON}\n")
+    dispute(project, "Parameters", 13320000)
     assert found(project) == []
     assert rows(project, "cc_b0_4e")["Parameters"].reason == REASON
 
 
 def test_a_reason_for_what_agrees_is_a_problem(project):
-    with (project.registry / "cc_b0_4e.yaml").open("a") as file:
-        file.write(f"disputes:\n  Parameters: {REASON}\n")
+    place = dispute(project, "Parameters", 13310000)
     (problem,) = found(project)
-    assert "disputes.Parameters: claims 13310000" in problem
-    assert problem.endswith("remove the dispute")
+    claim = "model-index/tf-efficientnet-condconv.md:80"
+    assert problem == (
+        f"{place}: disputes.Parameters: {claim} claims 13310000 and that agrees with 13,314,116; "
+        "remove the dispute"
+    )
+
+
+def test_a_reason_covers_the_figure_that_it_was_written_for(project, page):
+    change(page, "FLOPs: 370427824", "FLOPs: 999M")
+    (problem,) = found(project)
+    assert "FLOPs: claims 999M, computed 723,282,704" in problem
+    assert "; the dispute at registry/shared/condconv.yaml:" in problem
+    assert problem.endswith(" is of 224153788 or 224158524 or 370427824; mend it or dispute it")
+    assert rows(project, "cc_b1_8e")["FLOPs"].reason == ""
+    dispute(project, "FLOPs", "[999M, 1G]", "cc_b1_8e")
+    assert found(project) == []
+    change(page, "FLOPs: 999M", "FLOPs: 999000000")  # the same, written as somebody else would
+    assert len(found(project)) == 1
+
+
+def test_a_figure_is_disputed_in_the_form_that_it_is_written_in(project, page):
+    change(page, "Weight Decay: 1.0e-05", "Weight Decay: 1.50e-05")
+    change(project.registry / "cc_b0_4e.yaml", "  lr:", "  weight_decay: 1.0e-05\n  lr:")
+    dispute(project, "Weight Decay", "1.50e-05")
+    assert rows(project, "cc_b0_4e")["Weight Decay"].verdict == DISPUTED
 
 
 def test_a_shared_reason_may_outlive_its_need_in_one_variant_but_not_in_all(project, page):
@@ -126,14 +155,26 @@ def test_a_shared_reason_may_outlive_its_need_in_one_variant_but_not_in_all(proj
         assert found(project) == []
         change(page, f"FLOPs: {claimed}", f"FLOPs: {computed}")
     (problem,) = found(project)
-    assert "disputes.FLOPs" in problem
+    assert problem.startswith("registry/shared/condconv.yaml:")
+    assert ":3: disputes.FLOPs: model-index/" in problem
 
 
-def test_a_reason_for_something_that_nobody_claims_is_a_problem(project):
-    with (project.registry / "cc_b0_4e.yaml").open("a") as file:
-        file.write(f"disputes:\n  FLOP: {REASON}\n")
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("Paramters", "; did you mean 'Parameters'?"),
+        ("Throughput", ""),
+        ("Records", ""),  # is compared, and nobody's claim
+        ("FLOPs beside cc_b0_4e", "; did you mean"),  # is claimed, of another variant
+    ],
+)
+def test_a_reason_for_something_that_nobody_claims_is_a_problem(project, key, hint):
+    place = dispute(project, key, 5)
     (problem,) = found(project)
-    assert "disputes.FLOP" in problem
+    assert problem.startswith(
+        f"{place}: disputes.{key}: nobody claims that; remove the dispute{hint}"
+    )
+    assert hint or problem.endswith("; remove the dispute")
 
 
 def test_what_nobody_claims_is_not_compared(shipped):
@@ -179,22 +220,45 @@ def test_the_published_training_techniques_are_ours_too(shipped, name):
         ("Interpolation", "bicubic", "bilinear"),
     ],
 )
-def test_a_claimed_setting_agrees_unless_the_registry_overrides_it(project, key, claimed, other):
+def test_a_claimed_setting_is_compared_if_the_registry_states_it_too(project, key, claimed, other):
     section, setting = registry.CLAIMED[key].split(".")
     row = rows(project, "cc_b0_4e")[key]
-    assert (row.verdict, row.claimed) == (AGREES, claimed.strip("'"))
+    assert (row.verdict, row.computed) == (NOT_COMPARED, verify.TAKEN)
+    assert row.claimed == claimed.strip("'")
     variant = project.registry / "cc_b0_8e.yaml"
     text = variant.read_text("utf-8")
+
+    def state(value):
+        stated = text + f"{section}: {{{setting}: {value}}}\n"
+        if section == "recipe":
+            stated = text.replace("  lr: 0.128", f"  {setting}: {value}\n  lr: 0.128")
+        variant.write_text(stated, "utf-8")
+        return rows(project, "cc_b0_8e")[key]
+
+    assert state(claimed.strip("'")).verdict == AGREES
     value = other.strip("'")
-    if section == "recipe":
-        text = text.replace("  lr: 0.128", f"  {setting}: {value}\n  lr: 0.128")
-    else:
-        text += f"{section}: {{{setting}: {value}}}\n"
-    variant.write_text(text, "utf-8")
-    row = rows(project, "cc_b0_8e")[key]
+    row = state(value)
     assert row.verdict == DIFFERS
     assert row.computed.startswith(f"{float(value):.6g}" if value[0].isdigit() else value)
     assert any(f"{key}: claims" in problem for problem in found(project))
+
+
+def test_what_a_shared_file_states_under_the_entry_is_compared(project):
+    shared = project.shared / "condconv.yaml"
+    change(shared, "  warmup_epochs: 5", "  warmup_epochs: 5\n  epochs: 350")
+    assert rows(project, "cc_b0_4e")["Epochs"].verdict == AGREES
+    change(shared, "  epochs: 350", "  epochs: 300")
+    row = rows(project, "cc_b0_4e")["Epochs"]
+    assert (row.verdict, row.computed) == (DIFFERS, "300")
+    assert row.note.endswith("says so; built is what the entry says, over it.")
+    assert registry.load("cc_b0_4e", project).recipe.epochs == 350
+
+
+def test_a_rate_of_the_entry_is_compared_if_the_registry_states_its_batch(project):
+    assert rows(project, "cc_pico_4e")["LR"].computed == verify.TAKEN
+    with (project.registry / "cc_pico_4e.yaml").open("a") as file:
+        file.write("recipe: {batch_size: 512}\n")
+    assert rows(project, "cc_pico_4e")["LR"].computed == "0.008 at 256 images a step"
 
 
 def test_the_authors_crop_in_pixels_is_compared_with_the_claimed_share(project):
@@ -209,7 +273,7 @@ def test_the_authors_crop_in_pixels_is_compared_with_the_claimed_share(project):
 
 def test_a_momentum_is_read_in_the_convention_that_it_is_written_in(project, page):
     row = rows(project, "cc_b0_4e")["BatchNorm Momentum"]
-    assert (row.computed, row.agrees) == ("0.99 TensorFlow's, 0.01 PyTorch's", True)
+    assert (row.computed, row.agrees) == (verify.TAKEN, None)
     change(page, "BatchNorm Momentum: 0.99", "BatchNorm Momentum: 0.01")
     row = rows(project, "cc_b0_4e")["BatchNorm Momentum"]  # as TensorFlow's it would be 0.01
     assert (row.computed, row.agrees) == ("0.99 PyTorch's, 0.01 TensorFlow's", False)
@@ -217,6 +281,9 @@ def test_a_momentum_is_read_in_the_convention_that_it_is_written_in(project, pag
     change(variant, "  experts: 4", "  experts: 4\n  bn_momentum: 0.99")
     row = rows(project, "cc_b0_4e")["BatchNorm Momentum"]
     assert (row.computed, row.agrees) == ("0.01 PyTorch's, 0.99 TensorFlow's", True)
+    change(page, "BatchNorm Momentum: 0.01", "BatchNorm Momentum: 0.99")
+    row = rows(project, "cc_b0_4e")["BatchNorm Momentum"]
+    assert (row.computed, row.agrees) == ("0.99 TensorFlow's, 0.01 PyTorch's", True)
 
 
 def test_a_technique_that_is_not_used_differs(project, page):
@@ -241,18 +308,19 @@ def test_a_number_that_nothing_here_can_tell_is_not_compared(project, page):
 
 def test_a_reason_for_what_nothing_contradicts_is_a_problem(project, page):
     change(page, "    FLOPs: 224153788\n", "    FLOPs: 224153788\n    Throughput: 1200\n")
-    with (project.registry / "cc_b0_4e.yaml").open("a") as file:
-        file.write(f"disputes:\n  Throughput: {REASON}\n")
+    place = dispute(project, "Throughput", 1200)
     (problem,) = found(project)
-    assert "disputes.Throughput: claims 1200 and nothing here contradicts that" in problem
+    assert problem.startswith(f"{place}: disputes.Throughput: model-index/")
+    assert " claims 1200 and nothing here contradicts that; remove" in problem
 
 
 def test_variants_beside_each_other_are_part_of_the_check(project, page):
     change(page, "FLOPs: 224158524", "FLOPs: 224153787")
-    (problem,) = found(project)
+    dispute(project, "FLOPs", 224153787, "cc_b0_8e")
+    (problem,) = found(project)  # the figure is disputed, not what it is beside another's
     assert "FLOPs beside cc_b0_4e: claims 224153787, computed at least 224153788" in problem
     with (project.registry / "cc_b0_8e.yaml").open("a") as file:
-        file.write(f"disputes:\n  FLOPs beside cc_b0_4e: {REASON}\n")
+        file.write(f"  FLOPs beside cc_b0_4e: {{claimed: 224153787, reason: {REASON!r}}}\n")
     assert found(project) == []
 
 

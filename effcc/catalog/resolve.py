@@ -18,6 +18,7 @@ from effcc.catalog.spec import (
     SECTIONS,
     Augment,
     Data,
+    Dispute,
     Network,
     Origin,
     Preprocessing,
@@ -57,7 +58,7 @@ class _Resolution:
     def __init__(self, name: str, entry: str, layers: list[Layer], located: bool) -> None:
         self.name, self.entry, self.located = name, entry, located
         self.origins: dict[str, Origin] = {}
-        self.disputes: dict[str, str] = {}
+        self.disputes: dict[str, Dispute] = {}
         self.weights: dict[str, str] = {}
         self.summary = ""
         self.problems: list[Problem] = []
@@ -86,7 +87,8 @@ class _Resolution:
             self.forget_length(document)
         if "seed" in document.data:
             self.put("seed", document.data["seed"], kind, document.mark(("seed",)).key)
-        self.disputes.update(document.data.get("disputes") or {})
+        for key in document.data.get("disputes") or {}:
+            self.disputes[key] = _dispute(document, key)
         self.weights.update(document.data.get("weights") or {})
         self.summary = document.data.get("summary", self.summary)
 
@@ -199,6 +201,17 @@ class _Resolution:
         origin = self.origins[setting]
         place = Place(COMMAND_LINE) if origin.layer == "flag" else origin.written
         self.problems.append(Problem(place, setting, message))
+
+
+def _dispute(document: Document, key: str) -> Dispute:
+    """A dispute with what it is of as that is written: 1.0e-05 is no 1e-05."""
+    path = ("disputes", key)
+    given = document.data["disputes"][key]
+    several = isinstance(given["claimed"], list)
+    paths = [(*path, "claimed", i) for i in range(len(given["claimed"]))] if several else []
+    written = [document.mark(where).text for where in paths or [(*path, "claimed")]]
+    claimed = tuple(" ".join(text.split()) for text in written)
+    return Dispute(claimed, given["reason"], document.mark(path).key)
 
 
 def _typed(value: Any, kind: Any) -> Any:

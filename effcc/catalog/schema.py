@@ -1,7 +1,8 @@
 """JSON Schema failures as problems with a place and a mend.
 
-The schemas in `schemas/` say what a file may hold. A keyword of our own helps the messages:
-`x-expected` puts a pattern or a choice into words.
+The schemas in `schemas/` say what a file may hold. Two keywords of our own help the messages:
+`x-expected` puts a pattern or a choice into words, `x-write` says what to write in place of a value
+of another kind.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
                     yield document.problem(path, f"`{key}:` is missing; add it")
         case "type":
             kinds = [rule] if isinstance(rule, str) else rule
-            yield document.problem(
-                path, f"expected {' or '.join(_KINDS[k] for k in kinds)}, found {_show(value)}"
-            )
+            wanted = " or ".join(_KINDS[k] for k in kinds)
+            hint = f"; write {schema['x-write']}" if "x-write" in schema else ""
+            yield document.problem(path, f"expected {wanted}, found {_show(value)}{hint}")
         case "enum":
             choices = ["null" if choice is None else str(choice) for choice in rule]
             words, hint = ", ".join(choices), closest(str(value), choices)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from effcc.catalog import schema
@@ -152,6 +152,24 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Dispute:
+    """Why the registry contradicts a claim, and which: `claimed` as it is written there.
+
+    There are several where a shared file speaks of variants that claim different figures. Of any
+    other figure the dispute says nothing. `place` is where it stands.
+    """
+
+    claimed: tuple[str, ...]
+    reason: str
+    place: Place = field(default=Place(""), compare=False)
+
+    def covers(self, text: str) -> bool:
+        """Whether a claim, as it is written, is one that the reason was written for."""
+        text = " ".join(text.split())
+        return bool(text) and text in self.claimed
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a resolved value was written: in a file, by a command-line flag, or by `default`.
 
@@ -191,7 +209,7 @@ class Spec:
     trainer: Mapping[str, Any]
     weights: Weights
     seed: int
-    disputes: Mapping[str, str]
+    disputes: Mapping[str, Dispute]
     origins: Mapping[str, Origin]
 
     @property
@@ -295,11 +313,11 @@ def settings_in_order() -> list[str]:
     """The dotted names of every setting of the sections, in reading order."""
     names: list[str] = []
     for section, kind in SECTIONS.items():
-        for field in fields(kind):
-            if field.name == "augment":
+        for each in fields(kind):
+            if each.name == "augment":
                 names += [f"{section}.augment.{part.name}" for part in fields(Augment)]
             else:
-                names.append(f"{section}.{field.name}")
+                names.append(f"{section}.{each.name}")
     return names
 
 

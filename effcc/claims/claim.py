@@ -33,6 +33,11 @@ class Fact:
     place: Place = field(default=Place(""), compare=False)
 
     @property
+    def words(self) -> str:
+        """The value as it was written; the items of a list beside each other."""
+        return _words(self)
+
+    @property
     def number(self) -> float | None:
         """The value in plain units: percent as a fraction, `13.3M` as 13300000.
 
@@ -58,6 +63,15 @@ class Fact:
         )
         half = Decimal(10) ** int(exponent) * _SCALE[match[2]] / 2
         return abs(digits * _SCALE[match[2]] - Decimal(exact)) <= half
+
+
+def _words(value: Any) -> str:
+    data = value.data if isinstance(value, Fact) else value
+    if isinstance(data, tuple):
+        return ", ".join(_words(item) for item in data)
+    if isinstance(data, dict):
+        return ", ".join(f"{key}: {_words(item)}" for key, item in data.items())
+    return value.text if isinstance(value, Fact) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

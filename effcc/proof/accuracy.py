@@ -30,7 +30,7 @@ def comparisons(claim: Claim, runs: Sequence[Run]) -> Iterator[Comparison]:
                 record = _newest(runs, result.dataset, METRICS[name])
                 least = result.metrics.get("Top 1 Accuracy") if name == "Top 5 Accuracy" else None
                 yield _accuracy(key, fact, least, result.dataset, record, METRICS[name])
-            elif fact.number is not None:
+            else:
                 yield of_fact(key, fact, "", None)
     if runs:
         yield _records([run.record for run in runs])

@@ -47,15 +47,17 @@ def _details(first: Bibtex, same: Sequence[Bibtex]) -> Iterator[tuple[str, str, 
         claimed, others = first.arxiv[0] if first.arxiv else "no id", [e for e in same if e.arxiv]
         computed = f"the same in {_keys(others or [first])}"
         if len(ids) > 1:
-            computed = f"{', '.join(ids)} in {_keys([first, *others])}"
+            unlike = [(i, e.key) for e in (first, *others) for i in e.arxiv if i != claimed]
+            computed = "; ".join(f"{found} in {key}" for found, key in unlike)
         yield "Citation arXiv", claimed, computed, len(ids) == 1
     if first.year:
         claimed, computed, agrees = _year(first)
-        dated = [entry for entry in same if entry.year]
-        stated = [*(f"{e.year} in {e.key}" for e in dated), *([computed] if computed else [])]
+        dated = [(f"{e.year} in {e.key}", e.year == first.year) for e in same if e.year]
+        stated = [*dated, *([(computed, agrees)] if computed else [])]
+        unlike = [text for text, agreeing in stated if not agreeing]
         if stated:
-            agrees = agrees and all(entry.year == first.year for entry in dated)
-            yield "Citation Year", claimed, "; ".join(stated), agrees
+            told = unlike or [text for text, _ in stated]
+            yield "Citation Year", claimed, "; ".join(told), not unlike
     for entry in same:
         names = [", ".join(family.title() for family, _ in e.people) for e in (first, entry)]
         agrees = _same_people(first, entry)

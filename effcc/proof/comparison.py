@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from effcc.catalog.spec import Dispute
 from effcc.claims.claim import Claim, Fact
 from effcc.ground.errors import Place
 
@@ -15,8 +16,8 @@ AGREES, DISPUTED, DIFFERS, NOT_COMPARED = "agrees", "disputed", "differs", "not 
 class Comparison:
     """A claimed figure and what stands beside it, as text.
 
-    `agrees` is None where nothing here can tell. `reason` is the registry's dispute of the figure,
-    `note` what the comparison itself has to say.
+    `agrees` is None where nothing here can tell. `dispute` is the registry's under this key, of
+    this figure or of another; `note` what the comparison itself has to say.
     """
 
     key: str
@@ -26,14 +27,30 @@ class Comparison:
     place: Place
     measured: str = ""
     note: str = ""
-    reason: str = ""
+    dispute: Dispute | None = None
 
     @property
     def verdict(self) -> str:
         """agrees; disputed, if it does not but the registry says why; differs; or not compared."""
         if self.agrees is None:
             return NOT_COMPARED
-        return AGREES if self.agrees else DISPUTED if self.reason else DIFFERS
+        if self.agrees:
+            return AGREES
+        return DISPUTED if self.dispute and self.dispute.covers(self.claimed) else DIFFERS
+
+    @property
+    def reason(self) -> str:
+        """Why the claim is disputed; empty if it is not."""
+        return self.dispute.reason if self.dispute and self.verdict == DISPUTED else ""
+
+    @property
+    def beside(self) -> str:
+        """That the claim differs and the dispute is of another, in words; empty if it is not so."""
+        if not self.dispute or self.verdict != DIFFERS:
+            return ""
+        return (
+            f"the dispute at {self.dispute.place.short} is of {' or '.join(self.dispute.claimed)}"
+        )
 
     @property
     def against(self) -> str:
@@ -52,4 +69,4 @@ def of_fact(
     key: str, fact: Fact, computed: str, agrees: bool | None, *, measured: str = "", note: str = ""
 ) -> Comparison:
     """The comparison of one fact."""
-    return Comparison(key, fact.text, computed, agrees, fact.place, measured, note)
+    return Comparison(key, fact.words, computed, agrees, fact.place, measured, note)

@@ -27,14 +27,15 @@ def comparisons(claim: Claim, spec: Spec) -> Iterator[Comparison]:
         if not computed:
             computed, agrees = _same_paper(url, claim)
         yield Comparison("Paper URL", url, computed, agrees, claim.place)
-    if claim.code and (computed := dead(claim.code)):
-        yield Comparison("Code", claim.code, computed, False, claim.place)
+    if claim.code:
+        computed = dead(claim.code)
+        yield Comparison("Code", claim.code, computed, False if computed else None, claim.place)
     if fact := claim.facts.get("ID"):
         agrees = fact.text == claim.name
         computed = "the entry's name" if agrees else f"{claim.name}, the entry's name"
         yield Comparison("ID", fact.text, computed, agrees, fact.place)
     if claim.weights:
-        yield _weights(claim.weights[0], claim, spec)
+        yield from _weights(claim.weights[0], claim, spec)
 
 
 def dead(url: str) -> str:
@@ -51,23 +52,25 @@ def _same_paper(url: str, claim: Claim) -> tuple[str, bool | None]:
     return f"arXiv:{', '.join(cited)} in its BibTeX", cited == [named]
 
 
-def _weights(url: str, claim: Claim, spec: Spec) -> Comparison:
+def _weights(url: str, claim: Claim, spec: Spec) -> Iterator[Comparison]:
     """A weights file's name beside the entry's, the hash in it beside the registry's."""
     host, path = _parts(url)
     file = unquote(path.rpartition("/")[2])
     stem = file.rpartition(".")[0] or file
     match = _HASHED.fullmatch(stem)
     name, digits = (match[1], match[2]) if match else (stem, "")
+    computed, agrees = dead(url), False
+    if not computed and name not in GENERIC:
+        agrees = name == claim.name
+        computed = "the entry's name" if agrees else f"{claim.name}, the entry's name"
+    known = agrees if computed else None
+    yield Comparison("Weights", file or host, computed, known, claim.place)
     stated = spec.weights.sha256 or ""
-    if computed := dead(url):
-        return Comparison("Weights", file or host, computed, False, claim.place)
-    if stated and not stated.startswith(digits):
-        computed = f"SHA-256 {stated[: len(digits)]} in the registry"
-        return Comparison("Weights", file, computed, False, claim.place)
-    if name in GENERIC:
-        return Comparison("Weights", file or host, "", None, claim.place)
-    computed = "the entry's name" if name == claim.name else f"{claim.name}, the entry's name"
-    return Comparison("Weights", file or host, computed, name == claim.name, claim.place)
+    if digits or stated:
+        # Of a hash that only one of the two knows there is nothing to say until a file is there.
+        computed = f"{stated[: len(digits) or 8]} in the registry" if stated else ""
+        agrees = stated.startswith(digits) if stated and digits else None
+        yield Comparison("Weights SHA-256", digits, computed, agrees, claim.place)
 
 
 def _parts(url: str) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """What an entry claims beside what the code computes: the heart of a card that cannot lie.
 
 A disagreement is either an error or disputed: acknowledged in the registry with a reason that the
-card prints. A dispute of something that agrees is an error too, so that reasons do not outlive
-their cause. All of this needs no torch; `effcc verify` builds the networks besides.
+card prints. A dispute is of the figure that it names; of something that agrees it is an error too,
+so that reasons do not outlive their cause. What the registry takes from the entry is not held
+against it. All of this needs no torch; `effcc verify` builds the networks besides.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from effcc.catalog.results import Run
 from effcc.catalog.spec import Origin, Spec
 from effcc.claims.claim import Claim, Fact
 from effcc.ground.errors import Place, Problem
-from effcc.ground.words import many
+from effcc.ground.words import closest, many
 from effcc.proof import accuracy, citation, counting, links, neighbours
-from effcc.proof.comparison import DIFFERS, DISPUTED, Comparison, figure, of_fact
+from effcc.proof.comparison import DIFFERS, Comparison, figure, of_fact
 
+# What stands beside a setting that the registry leaves to the entry: no claim bears itself out.
+TAKEN = "taken from the entry"
 # The picture that the published figures were counted on, see `forensics.ASPECTS`.
 _DOG = (1546, 1213)
 
@@ -44,12 +47,8 @@ def compare(
         *beside,
     ]
     seen = {row.key for row in rows}
-    rows += [
-        of_fact(key, fact, "", None)
-        for key, fact in claim.facts.items()
-        if key not in seen and fact.number is not None
-    ]
-    return [replace(row, reason=spec.disputes.get(row.key, "")) for row in rows]
+    rows += [of_fact(key, fact, "", None) for key, fact in claim.facts.items() if key not in seen]
+    return [replace(row, dispute=spec.disputes.get(row.key)) for row in rows]
 
 
 across = neighbours.comparisons
@@ -79,28 +78,37 @@ def problems(
 
 def problem(row: Comparison) -> Problem:
     """A disagreement that nobody gave a reason for."""
-    claims = f"claims {row.claimed}, " if row.claimed else ""
-    return Problem(row.place, row.key, f"{claims}{row.against}; mend it or dispute it")
+    if not row.claimed:
+        return Problem(row.place, row.key, f"{row.against}; mend it")
+    found = "; ".join(text for text in (f"claims {row.claimed}, {row.against}", row.beside) if text)
+    return Problem(row.place, row.key, f"{found}; mend it or dispute it")
 
 
 def unneeded(
     entries: Sequence[Entry], rows: Mapping[str, Sequence[Comparison]]
 ) -> Iterator[Problem]:
-    """Reasons for what agrees, or for what nobody claims; `rows` are those of each variant."""
-    stated = {key: entry.spec.name for entry in entries for key in entry.spec.disputes}
-    every = [row for each in rows.values() for row in each]
-    for key in stated.keys() - {row.key for row in every}:
-        place = Place(f"registry/{stated[key]}.yaml")
-        yield Problem(place, f"disputes.{key}", "nobody claims that; remove the dispute")
-    # A shared reason may be needed by one variant and not by another.
-    needed = {(row.key, row.reason) for row in every if row.verdict == DISPUTED}
-    for row in every:
-        if row.reason and row.agrees is not False and (row.key, row.reason) not in needed:
-            needed.add((row.key, row.reason))  # told once
-            message = f"claims {row.claimed} and that agrees with {row.computed}"
-            if row.agrees is None:
-                message = f"claims {row.claimed} and nothing here contradicts that"
-            yield Problem(row.place, f"disputes.{row.key}", f"{message}; remove the dispute")
+    """Reasons for what agrees, or for what nobody claims; `rows` are those of each variant.
+
+    A shared reason is needed as long as one of the variants that share it needs it.
+    """
+    shared: dict[tuple[str, Place], list[Comparison]] = {}
+    for entry in entries:
+        claimed = [row for row in rows[entry.spec.name] if row.claimed]
+        for key, dispute in entry.spec.disputes.items():
+            of = shared.setdefault((key, dispute.place), [])
+            of += [row for row in claimed if row.key == key]
+    known = {row.key for each in rows.values() for row in each if row.claimed}
+    for (key, place), of in shared.items():
+        if any(row.agrees is False for row in of):
+            continue  # needed, or else a problem of the claim, which tells of the dispute
+        message = f"nobody claims that; remove the dispute{closest(key, known - {key})}"
+        if of:
+            row = next((row for row in of if row.agrees), of[0])
+            found = "nothing here contradicts that"
+            if row.agrees:
+                found = f"that agrees with {row.computed}"
+            message = f"{row.place.short} claims {row.claimed} and {found}; remove the dispute"
+        yield Problem(place, f"disputes.{key}", message)
 
 
 def _figures(claim: Claim, spec: Spec) -> Iterator[Comparison]:
@@ -143,14 +151,18 @@ def _settings(claim: Claim, spec: Spec) -> Iterator[Comparison]:
     if fact := claim.facts.get("Training Techniques"):
         used = techniques(spec)
         claimed = fact.data if isinstance(fact.data, tuple) else (fact.text,)
-        names, agrees = ", ".join(claimed), set(claimed) <= set(used)
-        yield Comparison("Training Techniques", names, ", ".join(used), agrees, fact.place)
+        yield of_fact("Training Techniques", fact, ", ".join(used), set(claimed) <= set(used))
 
 
 def _setting(fact: Fact, key: str, setting: str, claim: Claim, spec: Spec) -> Comparison:
-    value = _documented(spec, setting).value
+    stated = _stated(spec, setting)
+    if stated is None:
+        return of_fact(key, fact, TAKEN, None)
+    value = stated.value
     agrees = fact.agrees_with(value) if fact.number is not None else fact.data == value
-    return of_fact(key, fact, _shown(value), agrees)
+    is_built = stated == _documented(spec, setting)
+    note = "" if is_built else f"{stated.place} says so; built is what the entry says, over it."
+    return of_fact(key, fact, _shown(value), agrees, note="" if agrees else note)
 
 
 def _crop(fact: Fact, key: str, setting: str, claim: Claim, spec: Spec) -> Comparison:
@@ -165,9 +177,12 @@ def _crop(fact: Fact, key: str, setting: str, claim: Claim, spec: Spec) -> Compa
 
 def _momentum(fact: Fact, key: str, setting: str, claim: Claim, spec: Spec) -> Comparison:
     """TensorFlow's is the share that stays, 0.99; PyTorch's the share that is new, 0.01."""
-    stays = _documented(spec, setting).value
+    stated = _stated(spec, setting)
+    stays = (stated or _documented(spec, setting)).value
     tensorflow, pytorch = f"{_shown(stays)} TensorFlow's", f"{_shown(1 - stays)} PyTorch's"
     if (fact.number or 0) > 0.5:
+        if stated is None:
+            return of_fact(key, fact, TAKEN, None)
         computed = f"{tensorflow}, {pytorch}"
         return of_fact(key, fact, computed, fact.agrees_with(stays))
     note = "The registry reads what stays, as TensorFlow does; state network.bn_momentum there."
@@ -177,10 +192,13 @@ def _momentum(fact: Fact, key: str, setting: str, claim: Claim, spec: Spec) -> C
 
 
 def _rate(fact: Fact, key: str, setting: str, claim: Claim, spec: Spec) -> Comparison:
-    lr = _documented(spec, setting).value
+    stated = _stated(spec, setting)
+    lr = (stated or _documented(spec, setting)).value
     batch = _documented(spec, "recipe.batch_size").value
-    stated = figure(claim, "Batch Size")
-    at = int(stated.number or 0) if stated else batch
+    named = figure(claim, "Batch Size")
+    at = int(named.number or 0) if named else batch
+    if stated is None and at == batch:
+        return of_fact(key, fact, TAKEN, None)
     scaled = lr * at / batch
     computed = f"{scaled:.6g} at {many(at, 'image')} a step"
     agrees = fact.agrees_with(scaled)
@@ -213,6 +231,17 @@ def _documented(spec: Spec, setting: str) -> Origin:
     """A setting without what a data source's profile or a person wrote over it."""
     origin = spec.origins[setting]
     while origin.overrides and origin.layer in ("profile", "checkpoint", "overlay", "flag"):
+        origin = origin.overrides
+    return origin
+
+
+def _stated(spec: Spec, setting: str) -> Origin | None:
+    """What the registry itself says of a setting; None if it takes that from the entry.
+
+    A shared file may say something under the entry, which then is what is built.
+    """
+    origin: Origin | None = _documented(spec, setting)
+    while origin and origin.layer not in ("variant", "shared"):
         origin = origin.overrides
     return origin
 
