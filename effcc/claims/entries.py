@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import yaml
+from yaml import MappingNode
 
 from effcc.claims.claim import Collection
 from effcc.claims.fields import (
@@ -55,7 +55,7 @@ class Parser(Fields):
 
     def root(self, root: Any, part: str) -> None:
         """A text's outermost value."""
-        if not isinstance(root, yaml.MappingNode):
+        if not isinstance(root, MappingNode):
             of = MODELS if part == INDEX else part
             if is_scalar(root):
                 return self.wrong(root, (), "a mapping (key: value)")
@@ -97,7 +97,7 @@ class Parser(Fields):
         else:
             entry = self.model if part == MODELS else self.collection
             for item, where in self.one_or_many(node, path):
-                if isinstance(item, yaml.MappingNode):
+                if isinstance(item, MappingNode):
                     entry(item, where)
                 elif not is_scalar(item) or not self.text(item):
                     self.wrong(item, where, "a mapping (key: value)")

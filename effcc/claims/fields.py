@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import yaml
+from yaml import MappingNode, ScalarNode, SequenceNode
 
 from effcc.claims import values
 from effcc.claims.claim import Collection, Fact, Paper, Result
@@ -36,7 +36,7 @@ INDEX, MODELS, COLLECTIONS, METADATA, RESULTS = (
     *("index", "Models", "Collections", "Metadata", "Results"),
 )
 _ENTRY = ("Name", "Metadata", "Results", "Paper", "Code", "Weights", "README")
-_KNOWN = {
+_LISTED = {
     INDEX: ("Type", "Import", "Models", "Collections", "Library"),
     MODELS: (*_ENTRY, "In Collection", "Config", "Image"),
     COLLECTIONS: (*_ENTRY, "Config"),
@@ -49,6 +49,7 @@ _KNOWN = {
     "Paper": ("Title", "URL"),
     "Code": ("URL", "Version"),
 }
+_KNOWN = {level: dict.fromkeys(known) for level, known in _LISTED.items()}  # found at once
 _FOLDED = {level: {key.casefold(): key for key in known} for level, known in _KNOWN.items()}
 _FOLDED[MODELS]["in collections"] = "In Collection"  # as a large toolbox writes it
 
@@ -122,7 +123,7 @@ class Fields:
         """`Paper`: a title, a link, a mapping of both, or a list of these."""
         found: list[Paper] = []
         for item, where in self.one_or_many(node, path):
-            if isinstance(item, yaml.MappingNode):
+            if isinstance(item, MappingNode):
                 keys = self.only(item, where, "Paper")
                 title = self.words(keys["Title"][1], (*where, "Title")) if "Title" in keys else None
                 url = self.address(keys["URL"][1], (*where, "URL")) if "URL" in keys else None
@@ -138,7 +139,7 @@ class Fields:
     def code(self, node: Any, path: KeyPath) -> dict[str, Any]:
         """`Code`: a link, or a mapping of `URL` and `Version`."""
         for item, where in self.one_or_many(node, path):
-            if not isinstance(item, yaml.MappingNode):
+            if not isinstance(item, MappingNode):
                 return {"code": self.address(item, where)}
             keys = self.only(item, where, "Code")
             url, version = (keys.get(key, (None, None))[1] for key in ("URL", "Version"))
@@ -157,7 +158,7 @@ class Fields:
         """`Results`: a list, one alone, or the name of a file that holds them."""
         found: list[Result] = []
         for item, where in self.one_or_many(node, path):
-            if isinstance(item, yaml.MappingNode):
+            if isinstance(item, MappingNode):
                 found.append(self.result(item, where))
             elif is_scalar(item) and self.text(item):
                 for text in self.imported(item, where, RESULTS):
@@ -188,7 +189,7 @@ class Fields:
         if key not in keys:
             return ""
         node, where = keys[key][1], (*path, key)
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, MappingNode):
             pairs = self.nodes.pairs(node, where)
             named = [value for name, (_, value) in pairs.items() if name.casefold() == "name"]
             return (self.words(named[0], where) if named else None) or ""
@@ -222,12 +223,12 @@ class Fields:
     def measured(self, node: Any, path: KeyPath) -> Iterator[tuple[str, Any, KeyPath]]:
         """Names, nodes and key paths of metrics."""
         for item, where in self.one_or_many(node, path, doubt=True):
-            if not isinstance(item, yaml.MappingNode):
+            if not isinstance(item, MappingNode):
                 self.wrong(item, where, "a mapping (key: value)")
                 continue
             pairs = self.nodes.pairs(item, where)
             folded = {key.casefold(): value for key, (_, value) in pairs.items()}
-            if isinstance(node, yaml.SequenceNode) and {"name", "value"} <= folded.keys():
+            if isinstance(node, SequenceNode) and {"name", "value"} <= folded.keys():
                 yield self.words(folded["name"], where) or "", folded["value"], where
             else:
                 yield from ((key, value, (*where, key)) for key, (_, value) in pairs.items())
@@ -241,7 +242,7 @@ class Fields:
                 for text in self.imported(item, where, METADATA):
                     found |= text.metadata
                 continue
-            if not isinstance(item, yaml.MappingNode):
+            if not isinstance(item, MappingNode):
                 self.wrong(item, where, "a mapping (key: value)")
                 continue
             pairs = self.nodes.pairs(item, where)
@@ -267,7 +268,7 @@ class Fields:
 
     def figure(self, node: Any, path: KeyPath, kind: str | None) -> Fact:
         """A value of the metadata; `kind` is what it must be, see `values.FIGURES`."""
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, ScalarNode):
             fact = self.fact(node, path)
             if fact.data is None or not fact.text:
                 doubt = values.NO_VALUE
@@ -284,9 +285,9 @@ class Fields:
         """Any value as it was written, figures in lists and mappings too."""
         mark = node.start_mark
         place = Place(self.found.shown, mark.line + 1, mark.column + 1)
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, ScalarNode):
             return Fact(self.scalar(node, path), node.value, place)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             items = enumerate(self.nodes.items(node, path))
             return Fact(tuple([self.item(item, (*path, i)) for i, item in items]), "", place)
         pairs = self.nodes.pairs(node, path)
@@ -294,7 +295,7 @@ class Fields:
 
     def item(self, node: Any, path: KeyPath) -> Any:
         """A value in a list: a fact, or, of a word, the word."""
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, ScalarNode):
             data = self.scalar(node, path)
             return data if isinstance(data, str) else Fact(data, node.value, self.nodes.place(node))
         return self.fact(node, path)
@@ -349,7 +350,7 @@ class Fields:
         self, node: Any, path: KeyPath, *, doubt: bool = False
     ) -> Iterator[tuple[Any, KeyPath]]:
         """The items of a list, or the value itself; nothing of nothing, which may be a doubt."""
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             yield from ((v, (*path, i)) for i, v in enumerate(self.nodes.items(node, path)))
         elif not (is_scalar(node) and not self.text(node)):
             yield node, path
@@ -408,4 +409,4 @@ def _near(key: str, level: str) -> str:
 
 def is_scalar(node: Any) -> bool:
     """Whether a node is neither list nor mapping."""
-    return isinstance(node, yaml.ScalarNode)
+    return isinstance(node, ScalarNode)

@@ -177,6 +177,8 @@ def _uncollected() -> Generator[None]:
         yield
     finally:
         if was_on:
+            gc.freeze()  # what was made counts as old, and is not walked when
+            gc.unfreeze()  # collection goes on
             gc.enable()
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
+from yaml import MappingNode, ScalarNode, SequenceNode
 
 from effcc.ground.errors import BadFile, Place, Problem
 from effcc.ground.page import PAGES, model_index_comment, place_of
@@ -220,9 +221,9 @@ class Nodes:
 
     def data(self, node: Any, path: KeyPath) -> Any:
         """Everything at and below a node as dicts, lists and scalars."""
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, ScalarNode):
             return self.scalar(node, path)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             return [self.data(item, (*path, i)) for i, item in enumerate(self.items(node, path))]
         pairs = self.pairs(node, path)
         return {key: self.data(value, (*path, key)) for key, (_, value) in pairs.items()}
@@ -273,9 +274,9 @@ class Nodes:
     def merge(self, node: Any, path: KeyPath, depth: int) -> Pairs:
         """What `<<` brings; of several mappings the first that has a key gives it."""
         merged: Pairs = {}
-        several = isinstance(node, yaml.SequenceNode)
+        several = isinstance(node, SequenceNode)
         for source in reversed(node.value if several else [node]):
-            if isinstance(source, yaml.MappingNode):
+            if isinstance(source, MappingNode):
                 merged |= self.pairs(source, path, depth + 1)
             else:
                 self.report(node, path, "<< takes a mapping", "MI009")
@@ -383,11 +384,11 @@ class _Marks(Mapping[KeyPath, Mark]):
         return found
 
     def collect(self, node: Any, path: KeyPath, key: Place, found: dict[KeyPath, Mark]) -> None:
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, ScalarNode):
             found[path] = Mark(self.nodes.place(node), key, node.value)
             return
         found[path] = Mark(self.nodes.place(node), key)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             for number, item in enumerate(node.value):
                 self.collect(item, (*path, number), self.nodes.place(item), found)
         else:
