@@ -94,6 +94,15 @@ def test_a_folder_is_searched_for_what_is_a_model_index_and_the_rest_left_alone(
     assert effcc(".")[:2] == (0, "1 file, 1 model: no problem\n")
 
 
+def test_a_hub_card_beside_a_page_may_be_of_the_same_model(effcc, tmp_path):
+    card = "---\nmodel-index:\n- name: a\n  results: []\n---\n"
+    written(tmp_path, a=RIGHT)
+    (tmp_path / "README.md").write_text(card)
+    assert effcc(".")[:2] == (0, "2 files, 2 models: no problem\n")
+    (tmp_path / "other.md").write_text(card)
+    assert "[MI031 warning]" in effcc(".")[2]
+
+
 def test_a_collection_may_stand_in_another_file_of_the_folder(effcc, tmp_path):
     written(tmp_path, a="Collections: [{Name: C}]\n", b="Models: [{Name: m, In Collection: C}]\n")
     assert effcc(".")[0] == 0

@@ -41,6 +41,10 @@ def read(text, model="m"):
     return found, [problem.code for problem in problems]
 
 
+def test_a_figure_with_a_comma_is_doubted():
+    assert read(FILE.replace("20.90", "'20,9'"))[1] == ["MI079"]
+
+
 def test_eval_results_become_a_claim_with_every_word_of_them():
     (claim,), problems = read(FILE)
     assert problems == []

@@ -27,9 +27,11 @@ def test_the_models_of_a_card_are_found_and_what_is_wrong_with_them(tmp_path):
     assert (problem.code, str(problem.place)) == ("MI079", "README.md:17:14")
 
 
-def test_a_model_of_a_card_and_one_of_a_comment_are_one_index(tmp_path):
+def test_a_card_and_a_comment_are_both_read_and_may_be_of_one_model(tmp_path):
     comment = "\n<!--\nType: model-index\nModels:\n- Name: org/tiny-vit\n-->\n"
-    assert [p.code for p in check(tmp_path, README_md=CARD + comment).problems] == ["MI031"]
+    found = check(tmp_path, README_md=CARD + comment)
+    assert found.problems == []
+    assert [claim.name for claim in found.claims] == ["org/tiny-vit", "org/tiny-vit"]
 
 
 def test_eval_results_are_checked_and_are_no_models(tmp_path):

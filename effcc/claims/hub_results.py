@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from effcc.claims import values
 from effcc.ground.document import Document, KeyPath, dotted
 from effcc.ground.errors import Problem
 from effcc.ground.words import closest
@@ -67,9 +68,15 @@ class Problems:
 
     def figure(self, path: KeyPath, value: Any) -> None:
         """Warn of a value that nobody can compare with another."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (number and math.isfinite(value)) and not (
-            isinstance(value, str) and _FIGURE.fullmatch(value)
+        if isinstance(value, str) and (doubt := values.with_comma(value)):
+            self.add("MI079", path, doubt.message)
+        elif isinstance(value, str):
+            if not _FIGURE.fullmatch(value):
+                self.add("MI079", path, "no figure; the Hub shows it, but cannot compare it")
+        elif (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
         ):
             self.add("MI079", path, "no figure; the Hub shows it, but cannot compare it")
 

@@ -189,7 +189,8 @@ def _linked(texts: list[Text]) -> list[Claim]:
         for collection in text.collections:
             everywhere.setdefault(collection.name, collection)
     claims: list[Claim] = []
-    first: dict[str, Place] = {}
+    # A Hub card beside a page may well be of a model that the page is of.
+    first: dict[tuple[str, bool], Place] = {}
     for text in texts:
         own = {collection.name: collection for collection in reversed(text.collections)}
         for entry in text.models:
@@ -201,10 +202,11 @@ def _linked(texts: list[Text]) -> list[Claim]:
                     there = " in what was read; check it with the files that it belongs to"
                 text.problems.append(entry.missing._replace(message=entry.missing.message + there))
             claim = Claim(**entry.claim, collection=collection)
-            if claim.name in first:
-                message = f"{claim.name!r} is already in {first[claim.name].short}; rename one"
+            named = claim.name, entry.key.startswith(hub_texts.INDEX)
+            if named in first:
+                message = f"{claim.name!r} is already in {first[named].short}; rename one"
                 text.problems.append(Problem(claim.place, entry.key, message, "MI031"))
-            first.setdefault(claim.name, claim.place)
+            first.setdefault(named, claim.place)
             claims.append(claim)
     return claims
 
