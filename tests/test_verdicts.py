@@ -129,9 +129,7 @@ def test_an_acknowledgement_of_what_agrees_is_a_problem(run, project):
     assert code == 1
     (line,) = err.splitlines()
     assert line.startswith("registry/cc_b0_4e.yaml:")
-    assert (
-        f"disputes.Parameters: model-index/{PAGE}:80 claims 13310000 and that agrees with" in line
-    )
+    assert f"disputes.Parameters: 13310000 of model-index/{PAGE}:80 agrees with" in line
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_reason_for_what_agrees_is_a_problem(project):
     (problem,) = found(project)
     claim = "model-index/tf-efficientnet-condconv.md:80"
     assert problem == (
-        f"{place}: disputes.Parameters: {claim} claims 13310000 and that agrees with 13,314,116; "
+        f"{place}: disputes.Parameters: 13310000 of {claim} agrees with 13,314,116; "
         "remove the dispute"
     )
 
@@ -311,7 +311,7 @@ def test_a_reason_for_what_nothing_contradicts_is_a_problem(project, page):
     place = dispute(project, "Throughput", 1200)
     (problem,) = found(project)
     assert problem.startswith(f"{place}: disputes.Throughput: model-index/")
-    assert " claims 1200 and nothing here contradicts that; remove" in problem
+    assert " is contradicted by nothing here; remove" in problem
 
 
 def test_variants_beside_each_other_are_part_of_the_check(project, page):

@@ -104,10 +104,10 @@ def unneeded(
         message = f"nobody claims that; remove the dispute{closest(key, known - {key})}"
         if of:
             row = next((row for row in of if row.agrees), of[0])
-            found = "nothing here contradicts that"
+            found = "is contradicted by nothing here"
             if row.agrees:
-                found = f"that agrees with {row.computed}"
-            message = f"{row.place.short} claims {row.claimed} and {found}; remove the dispute"
+                found = f"agrees with {row.computed}"
+            message = f"{row.claimed} of {row.place.short} {found}; remove the dispute"
         yield Problem(place, f"disputes.{key}", message)
 
 
