@@ -156,7 +156,7 @@ def test_a_shared_reason_may_outlive_its_need_in_one_variant_but_not_in_all(proj
         change(page, f"FLOPs: {claimed}", f"FLOPs: {computed}")
     (problem,) = found(project)
     assert problem.startswith("registry/shared/condconv.yaml:")
-    assert ":3: disputes.FLOPs: model-index/" in problem
+    assert ":3: disputes.FLOPs: 396513888 of model-index/" in problem
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_reason_for_what_nothing_contradicts_is_a_problem(project, page):
     change(page, "    FLOPs: 224153788\n", "    FLOPs: 224153788\n    Throughput: 1200\n")
     place = dispute(project, "Throughput", 1200)
     (problem,) = found(project)
-    assert problem.startswith(f"{place}: disputes.Throughput: model-index/")
+    assert problem.startswith(f"{place}: disputes.Throughput: 1200 of model-index/")
     assert " is contradicted by nothing here; remove" in problem
 
 
