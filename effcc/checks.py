@@ -44,7 +44,6 @@ def _check_project(args: argparse.Namespace) -> int:
         entries = registry.entries(at)
         registry.entries(at, source=DEFAULT_SOURCE)  # a profile's problems show only with it
         names = [entry.spec.name for entry in entries]
-        records = [r for name in names for r in (*results.load(at, name), *timings.load(at, name))]
     except BadFile as error:
         if args.format == "text":
             raise
@@ -52,20 +51,21 @@ def _check_project(args: argparse.Namespace) -> int:
         return error.exit_code
     runs = {entry.spec.name: results.runs(entry, at) for entry in entries}
     measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
-    unsound = [p for n in measured for p in (*results.problems(at, n), *timings.problems(at, n))]
-    read = [r for n in measured for r in (*results.load(at, n), *timings.load(at, n))]
+    judged = [of.judged(at, name) for name in measured for of in (results, timings)]
+    read = [record for records, _ in judged for record in records]
+    records = sum(record.variant in names for record in read)
     known = history.beside(read, at)
-    unsound += history.problems(read, known)
+    unsound = [p for _, wrong in judged for p in wrong] + history.problems(read, known)
     problems = [*verify.problems(entries, runs), *unsound]
     compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
     disputed = sum(row.verdict == "disputed" for row in compared)
     where = {problem.place.file: str(at.root / problem.place.file) for problem in problems}
-    counts = {"variants": len(entries), "records": len(records), "disputed": disputed}
+    counts = {"variants": len(entries), "records": records, "disputed": disputed}
     doubts = modelindex.check(modelindex.files_in(at.model_index), at.root)
     _say(args, [*problems, *doubts.problems], where | doubts.files, counts)
     if args.format == "text":
         verdict = many(len(problems), "problem") if problems else "no problem"
-        found = f"{many(len(entries), 'variant')}, {many(len(records), 'record')}"
+        found = f"{many(len(entries), 'variant')}, {many(records, 'record')}"
         found += f" ({unsealed})" if (unsealed := history.words(known)) else ""
         print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if problems else 0

@@ -43,12 +43,14 @@ def everything(home: Home, variant: str | None = None) -> tuple[list[Line], list
     lines, wrong = list[Line](), list[Problem]()
     for name in sorted(folders) if variant is None else [variant]:
         entry = entries.get(name)
-        differs = results.beside_registry(entry, home) if entry else {}
-        for record in results.load(home, name):
+        accuracies, wrong_accuracies = results.judged(home, name)
+        times, wrong_times = timings.judged(home, name)
+        differs = results.beside_registry(entry, home, accuracies) if entry else {}
+        for record in accuracies:
             lines.append(Line(record, differs.get(record.id, _GONE)))
-        for bench in timings.load(home, name):
+        for bench in times:
             lines.append(Line(bench, timings.differs(bench, entry.spec) if entry else _GONE))
-        wrong += [*results.problems(home, name), *timings.problems(home, name)]
+        wrong += [*wrong_accuracies, *wrong_times]
     return sorted(lines, key=lambda line: (line.record.id, line.record.variant)), wrong
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
@@ -104,12 +104,13 @@ class Run:
 
 def runs(entry: Entry, home: Home) -> list[Run]:
     """A variant's records with an accuracy, newest first, beside the registry."""
-    differs = beside_registry(entry, home)
-    newest_first = reversed(load(home, entry.spec.name))
-    return [Run(record, differs[record.id]) for record in newest_first if "top1" in record.metrics]
+    records = load(home, entry.spec.name)
+    differs = beside_registry(entry, home, records)
+    accurate = [record for record in reversed(records) if "top1" in record.metrics]
+    return [Run(record, differs[record.id]) for record in accurate]
 
 
-def beside_registry(entry: Entry, home: Home) -> dict[str, str]:
+def beside_registry(entry: Entry, home: Home, records: Iterable[Record]) -> dict[str, str]:
     """Why each record of accuracy, by id, is not the registered variant's result; empty if it is.
 
     It is if it is as it was written, nothing was overridden, and the settings that decide a result
@@ -118,7 +119,7 @@ def beside_registry(entry: Entry, home: Home) -> dict[str, str]:
     claims, name = {entry.claim.name: entry.claim}, entry.spec.name
     digests: dict[str, str] = {}
     found: dict[str, str] = {}
-    for record in load(home, name):
+    for record in records:
         source = record.dataset.name
         if source not in digests:
             flags = {"data.source": source} | ({"data.root": "."} if source != "digits" else {})
@@ -186,12 +187,17 @@ def write(data: Mapping[str, Any], home: Home) -> Path:
 
 def load(home: Home, variant: str) -> list[Record]:
     """A variant's records of accuracy that can be read, oldest first."""
-    return every(home, variant, "result", read_record)[0]
+    return judged(home, variant)[0]
 
 
 def problems(home: Home, variant: str) -> list[Problem]:
     """What is wrong with a variant's records of accuracy, and with files that are no records."""
-    return every(home, variant, "result", read_record)[1]
+    return judged(home, variant)[1]
+
+
+def judged(home: Home, variant: str) -> tuple[list[Record], list[Problem]]:
+    """Both of these, each file read once."""
+    return every(home, variant, "result", read_record)
 
 
 def every(
@@ -200,15 +206,16 @@ def every(
     """A variant's records of one kind, the name of its schema, oldest first; and what is wrong."""
     found, wrong = list[_Made](), list[Problem]()
     for path in sorted((home.results / variant).glob("*.json")):
+        is_kind = kind == "result"  # of what cannot be read, told once
         try:
-            document = opened(path, home)
-        except BadFile as error:
-            wrong += error.problems if kind == "result" else ()  # once, whichever kind it was
-        else:
-            if kind_of(document) == kind:
+            document = read(path, home.shown(path))
+            if is_kind := kind_of(document) == kind:
+                _hold(document, path)
                 record, more = make(document)
                 found.append(record)
                 wrong += more
+        except BadFile as error:
+            wrong += error.problems if is_kind else ()
     return found, wrong
 
 
@@ -219,13 +226,18 @@ def opened(path: Path, home: Home) -> Document:
         BadFile: it is no record, or was moved.
     """
     document = read(path, home.shown(path))
+    _hold(document, path)
+    return document
+
+
+def _hold(document: Document, path: Path) -> None:
+    """Hold a record against its schema and its place; raises BadFile."""
     if found := schema.problems(document, kind_of(document)):
         raise BadFile(*found)
     data = document.data
     if (data["variant"], data["id"]) != (path.parent.name, path.stem):
         message = f"holds {data['variant']}/{data['id']}; records do not move"
         raise BadFile(Problem(Place(document.file), "id", message))
-    return document
 
 
 def kind_of(document: Document) -> str:

@@ -179,12 +179,17 @@ def save(bench: Bench, home: Home) -> Path:
 
 def load(home: Home, variant: str) -> list[Bench]:
     """A variant's records of time that can be read, oldest first."""
-    return results.every(home, variant, "bench", read_bench)[0]
+    return judged(home, variant)[0]
 
 
 def problems(home: Home, variant: str) -> list[Problem]:
     """What is wrong with a variant's records of time."""
-    return results.every(home, variant, "bench", read_bench)[1]
+    return judged(home, variant)[1]
+
+
+def judged(home: Home, variant: str) -> tuple[list[Bench], list[Problem]]:
+    """Both of these, each file read once."""
+    return results.every(home, variant, "bench", read_bench)
 
 
 def read_bench(document: Document) -> tuple[Bench, list[Problem]]:

@@ -232,10 +232,10 @@ def _benches(spec: Spec, home: Home) -> tuple[Bench | None, list[tuple[Bench, st
 
 
 def _strange(name: str, home: Home) -> list[str]:
-    found = [*results.load(home, name), *timings.load(home, name)]
+    accuracies, problems = results.judged(home, name)
+    found = [*accuracies, *timings.load(home, name)]
     records = {record.place().file for record in found}
-    wrong = {problem.place.file for problem in results.problems(home, name)}
-    return sorted(wrong - records)
+    return sorted({problem.place.file for problem in problems} - records)
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
