@@ -21,6 +21,8 @@ from mkdocs.structure.files import File, InclusionLevel
 
 # Of the project's folders, those that pages may link into.
 _ORIGINS = ("model-index", "registry")
+# What the pages have beside the theme's own templates.
+_THEME = Path(__file__).with_name("theme")
 _LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
 
 
@@ -32,7 +34,8 @@ class Cards(BasePlugin[NoOptions]):
     """Fills the section of mkdocs.yml's `nav` that is called Models, and brings in origins."""
 
     def on_config(self, config: Any) -> Any:
-        """Put the pages of docs/models there, the table of all first."""
+        """Put the pages of docs/models there, the table of all first; add to the theme."""
+        config["theme"].dirs.insert(0, str(_THEME))
         models = Path(config["docs_dir"]) / "models"
         cards = sorted(path.name for path in models.glob("*.md") if path.stem != "index")
         for section in config["nav"]:
