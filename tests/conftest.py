@@ -61,3 +61,20 @@ def project(tmp_path, monkeypatch):
     monkeypatch.delenv("EFFCC_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     return home
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The shipped documentation, built with cards written afresh."""
+    from site_pages import build
+
+    return build(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def browser(site):
+    """(driver, address of the site) with the site served on loopback."""
+    from site_pages import chromium, served
+
+    with served(site) as address, chromium() as chrome:
+        yield chrome, address

@@ -1,13 +1,6 @@
 """The built site as people meet it: nothing fetched from elsewhere, and pages that look right."""
 
-import functools
-import http.server
-import os
 import re
-import shutil
-import subprocess
-import sys
-import threading
 from html import unescape
 from pathlib import Path
 
@@ -15,27 +8,9 @@ import pytest
 from conftest import ROOT
 from mkdocs.utils import meta
 from rendered import Page, to_html
+from site_pages import severe, show
 
-from effcc.ground.home import Home
-from effcc.report import cards
 from effcc.report import site as plugin
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The shipped documentation, built with cards written afresh."""
-    root = tmp_path_factory.mktemp("site")
-    for folder in ("registry", "model-index", "docs"):
-        shutil.copytree(ROOT / folder, root / folder)
-    shutil.copy(ROOT / "mkdocs.yml", root)
-    cards.write(Home(root))
-    subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"],
-        cwd=root,
-        check=True,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-    )
-    return root / "site"
 
 
 def test_no_page_fetches_anything_from_elsewhere(site):
@@ -143,52 +118,12 @@ def test_no_page_of_the_site_says_where_or_by_whom_it_was_built(site):
             assert private not in html, page
 
 
-@pytest.fixture(scope="module")
-def browser(site):
-    """(driver, address of the site) with the site served on loopback."""
-    selenium = pytest.importorskip("selenium", reason="the test extra brings it")
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not program or not driver:
-        pytest.skip("needs Chromium and its driver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    assert selenium
-    handler = functools.partial(Quiet, directory=str(site))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-background-networking",
-        "disable-component-update",
-        "no-first-run",
-    ):
-        options.add_argument(f"--{flag}")
-    with webdriver.Chrome(options=options, service=Service(driver)) as chrome:
-        yield chrome, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format, *args):
-        pass
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_card_reads_well_on_desk_and_phone_in_light_and_dark(browser, scheme, width):
     chrome, address = browser
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    chrome.get(f"{address}/models/cc_b0_4e/")
+    show(chrome, f"{address}/models/cc_b0_4e/", width=width, scheme=scheme)
 
     def ask(script):
         return chrome.execute_script(f"return {script}")
@@ -204,19 +139,14 @@ def test_a_card_reads_well_on_desk_and_phone_in_light_and_dark(browser, scheme, 
         for kind in ("claimed", "computed", "measured")
     }
     assert len(set(colours.values())) == 3  # three kinds of figure, told apart at sight
-    severe = [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]
-    assert severe == []
+    assert severe(chrome) == []
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_line_that_a_figure_links_to_stands_out_and_is_in_sight(browser, scheme):
     chrome, address = browser
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    screen = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    chrome.get(f"{address}/models/cc_b0_4e/")
+    show(chrome, f"{address}/models/cc_b0_4e/", width=390, height=800, scheme=scheme)
     link = chrome.execute_script(
         "return [...document.querySelectorAll('td a')].find(a => a.innerText == '77.32%').href"
     )
