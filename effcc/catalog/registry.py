@@ -6,9 +6,10 @@ variant are found, checked and put in order; `resolve` writes them over each oth
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,35 @@ class Entry:
 
     claim: Claim
     spec: Spec
+    files: Files = field(repr=False)
+
+    def on(self, source: str) -> Spec:
+        """The spec as it trains on a data source, if no file names another one.
+
+        Raises:
+            BadFile: the source's profile has problems.
+        """
+        return self.files.resolved(source=source)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """All that a project's files say of one variant, read and checked once, to be resolved often."""
+
+    name: str
+    home: Home
+    layers: tuple[Layer, ...]  # from the defaults up to the variant's own file
+
+    def resolved(
+        self, over: Iterable[Layer] = (), source: str | None = None, *, located: bool = True
+    ) -> Spec:
+        """The spec of these layers and those `over` them; else as `load_file`."""
+        over = list(over)
+        source = _source([*self.layers, *over]) or source
+        profiles = _profiles(source, [*self.layers, *over], self.home)
+        layers = [*self.layers, *profiles, *over]
+        entry = self.layers[-1][1].data["model"]
+        return resolve.resolve(self.name, entry, layers, source, located=located)
 
 
 def names(home: Home) -> list[str]:
@@ -67,8 +97,9 @@ def entries(home: Home, *, source: str | None = None) -> list[Entry]:
     found, problems = [], set[Problem]()
     for name in names(home):
         try:
-            spec = load(name, home, source=source, claims=claims)
-            found.append(Entry(claims[spec.entry], spec))
+            files = read_files(file(name, home), home, claims)
+            spec = files.resolved(source=source)
+            found.append(Entry(claims[spec.entry], spec, files))
         except BadFile as error:
             problems.update(error.problems)
     if problems:
@@ -126,32 +157,66 @@ def load_file(
     Raises:
         BadFile: a file has problems; all of them.
     """
-    variant = _read(path, home)
     claims = claims if claims is not None else modelindex.load(home.model_index, home.root)
-    problems: list[Problem] = []
+    over, problems = list[Layer](), list[Problem]()
 
-    def attempt(kind: str, make: Callable[..., Document], *of: Any) -> Iterator[Layer]:
-        try:
-            yield kind, make(*of)
-        except BadFile as error:
-            problems.extend(error.problems)
+    def attempt(kind: str, make: Callable[..., Document], *of: Any) -> None:
+        _attempt(over, problems, kind, make, *of)
 
-    under = [
-        ("default", _defaults()),
-        *(attempt("shared", _shared, variant, home) if "extends" in variant.data else ()),
-        *attempt("claim", _claim_layer, variant, claims, home),
-        ("variant", variant),
-    ]
-    over = [
-        *(attempt("checkpoint", _checkpoint_layer, *checkpoint) if checkpoint else ()),
-        *(layer for overlay in overlays for layer in attempt("overlay", _read, overlay, home)),
-        *attempt("flag", _flags_layer, flags or {}),
-    ]
+    try:
+        files = read_files(path, home, claims)
+    except BadFile as error:
+        files = None
+        problems += error.problems
+    if checkpoint:
+        attempt("checkpoint", _checkpoint_layer, *checkpoint)
+    for overlay in overlays:
+        attempt("overlay", _read, overlay, home)
+    attempt("flag", _flags_layer, flags or {})
+    if files is None or problems:
+        raise BadFile(*problems)
+    return files.resolved(over, source, located=located)
+
+
+def read_files(path: Path, home: Home, claims: Mapping[str, Claim]) -> Files:
+    """Read and check what the project's files say of the variant in `path`.
+
+    Raises:
+        BadFile: a file has problems; all of them.
+    """
+    variant = _read(path, home)
+    layers, problems = [("default", _defaults())], list[Problem]()
+    if "extends" in variant.data:
+        _attempt(layers, problems, "shared", _shared, variant, home)
+    _attempt(layers, problems, "claim", _claim_layer, variant, claims, home)
     if problems:
         raise BadFile(*problems)
-    source = _source([*under, *over]) or source
-    layers = [*under, *_profiles(source, [*under, *over], home), *over]
-    return resolve.resolve(path.stem, variant.data["model"], layers, source, located=located)
+    return Files(path.stem, home, (*layers, ("variant", variant)))
+
+
+def _attempt(
+    layers: list[Layer],
+    problems: list[Problem],
+    kind: str,
+    make: Callable[..., Document],
+    *of: Any,
+) -> None:
+    """Add a layer, or the problems of its file."""
+    try:
+        layers.append((kind, make(*of)))
+    except BadFile as error:
+        problems.extend(error.problems)
+
+
+def _read_shared(path: Path, home: Home) -> Document:
+    """A file that many variants build on: read again only when it has changed."""
+    stat = path.stat()
+    return _kept(path, home, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept(path: Path, home: Home, changed: int, size: int) -> Document:
+    return _read(path, home)
 
 
 def _read(path: Path, home: Home) -> Document:
@@ -173,7 +238,7 @@ def _shared(variant: Document, home: Home) -> Document:
         known = sorted(file.stem for file in home.shared.glob("*.yaml"))
         hint = closest(path.stem, known) or f"; there are: {', '.join(known)}"
         raise BadFile(variant.problem(("extends",), f"no file {home.shown(path)}{hint}"))
-    document = _read(path, home)
+    document = _read_shared(path, home)
     if "extends" in document.data:
         raise BadFile(
             document.problem(
@@ -206,6 +271,7 @@ def _claim(variant: Document, claims: Mapping[str, Claim], home: Home) -> Claim:
     return claims[name]
 
 
+@functools.cache
 def _defaults() -> Document:
     data: dict[str, Any] = {"seed": schema.load("registry")["properties"]["seed"]["default"]}
     for setting in settings_in_order():
@@ -287,7 +353,7 @@ def _source(layers: list[Layer]) -> str | None:
 def _profiles(source: str | None, layers: list[Layer], home: Home) -> Iterator[Layer]:
     """The source's shared profile, then what the files of the variant change in it."""
     if source and (home.shared / f"{source}.yaml").is_file():
-        yield "profile", _read(home.shared / f"{source}.yaml", home)
+        yield "profile", _read_shared(home.shared / f"{source}.yaml", home)
     for _, document in layers:
         if changes := (document.data.get("profiles") or {}).get(source):
             marks = {

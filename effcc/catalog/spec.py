@@ -7,6 +7,7 @@ A `Spec` is complete: no field has a default here, because a default is a choice
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -296,6 +297,7 @@ def _flat(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{above}.{key}", value
 
 
+@functools.cache
 def rule(setting: str) -> dict[str, Any]:
     """What the schema says of a setting: its type, limits, description and perhaps default."""
     found: Any = {"properties": {name: {"$ref": name} for name in SECTIONS}}
@@ -309,7 +311,8 @@ def rule(setting: str) -> dict[str, Any]:
     return found
 
 
-def settings_in_order() -> list[str]:
+@functools.cache
+def settings_in_order() -> tuple[str, ...]:
     """The dotted names of every setting of the sections, in reading order."""
     names: list[str] = []
     for section, kind in SECTIONS.items():
@@ -318,7 +321,7 @@ def settings_in_order() -> list[str]:
                 names += [f"{section}.augment.{part.name}" for part in fields(Augment)]
             else:
                 names.append(f"{section}.{each.name}")
-    return names
+    return tuple(names)
 
 
 def architecture(network: Network) -> dict[str, Any]:

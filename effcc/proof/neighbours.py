@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 from effcc.catalog.registry import Entry
-from effcc.catalog.spec import architecture
+from effcc.catalog.spec import Network
 from effcc.claims.claim import Fact
 from effcc.proof.comparison import Comparison, figure, of_fact
 
@@ -20,10 +20,14 @@ def comparisons(entries: Iterable[Entry]) -> dict[str, list[Comparison]]:
     - More experts are more parameters, and no fewer operations. (How many more depends on the
       rule: by definition only those of routing and mixing.)
     """
+    alike: dict[Network, list[Entry]] = {}
+    for entry in entries:
+        alike.setdefault(_without_experts(entry.spec.network), []).append(entry)
     found: dict[str, list[Comparison]] = {}
-    for pair in combinations(entries, 2):
-        for name, row in _beside(*pair):
-            found.setdefault(name, []).append(row)
+    for each in alike.values():
+        for pair in combinations(each, 2):
+            for name, row in _beside(*pair):
+                found.setdefault(name, []).append(row)
     return found
 
 
@@ -31,8 +35,6 @@ def _beside(one: Entry, other: Entry) -> Iterable[tuple[str, Comparison]]:
     pair = (one, other)
     experts = [entry.spec.network.experts for entry in pair]
     sizes = [entry.spec.preprocessing.image_size for entry in pair]
-    if _without_experts(one) != _without_experts(other):
-        return
     if experts[0] == experts[1]:
         yield from _compared("Parameters", one, other, "{}, of the same network", _same)
         if sizes[0] != sizes[1]:
@@ -45,11 +47,9 @@ def _beside(one: Entry, other: Entry) -> Iterable[tuple[str, Comparison]]:
         yield from _compared("FLOPs", few, many, f"at least {than}", _no_fewer)
 
 
-def _without_experts(entry: Entry) -> Mapping[str, Any]:
-    """What a network's parameters depend on besides."""
-    network = entry.spec.network
-    without = {key: v for key, v in architecture(network).items() if key != "experts"}
-    return without | {"num_classes": network.num_classes}
+def _without_experts(network: Network) -> Network:
+    """What parameters and operations depend on besides: networks that are one but for experts."""
+    return replace(network, experts=1, dropout=0.0, drop_path=0.0, bn_momentum=0.0)
 
 
 def _compared(

@@ -135,9 +135,7 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
     for run in runs:
         if not run.differs:
             headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
-    profile = registry.load(
-        spec.name, home, source=SHOWN_PROFILE, claims={entry.claim.name: entry.claim}
-    )
+    profile = entry.on(SHOWN_PROFILE)
     bench, others = _benches(spec, home)
     return Card(
         spec=spec,
