@@ -5,6 +5,7 @@ No tensor is made; a test holds these counts equal to the real network's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -44,6 +45,7 @@ class Cost:
     tensors: int
 
 
+@functools.lru_cache(maxsize=64)
 def count(network: Network, image_size: int) -> Cost:
     """The cost of one image of `image_size` x `image_size` pixels."""
     found = list(layers(network, image_size, image_size))

@@ -359,6 +359,7 @@ class Block:
         return f"blocks.{self.stage}.{self.index}"
 
 
+@functools.lru_cache(maxsize=64)
 def layout(network: Network) -> tuple[Block, ...]:
     """Expand the stage table into blocks: what is built, and what its cost is counted on."""
     repeats = [math.ceil(stage.repeats * network.depth) for stage in network.stages]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -34,7 +34,13 @@ def plain(data: Any) -> Any:
     return [plain(item) for item in data] if isinstance(data, list | tuple) else data
 
 
-class _Dumper(yaml.SafeDumper):
+if TYPE_CHECKING:
+    from yaml import SafeDumper as _Emitter
+else:  # without libyaml a fifth as fast
+    _Emitter = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_Emitter):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 

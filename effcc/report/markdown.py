@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 from urllib.parse import quote
@@ -22,18 +23,26 @@ _LINK = re.compile(r"https?://[^\s<>\"'()\[\]{}\\`|]+")
 
 def escape(value: Any) -> Markup:
     """A value as plain text on a Markdown page; markup made by this module passes unchanged."""
-    if isinstance(value, Markup):
-        return value
-    text = " ".join(str(value).split())
-    return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
+    return value if isinstance(value, Markup) else _escaped(str(value))
+
+
+@functools.lru_cache(maxsize=8192)  # cards repeat each other
+def _escaped(text: str) -> Markup:
+    words = " ".join(text.split())
+    return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", words))
 
 
 def code(value: Any) -> Markup:
     """A value in code type."""
-    text = " ".join(str(value).split())
-    if re.search(r"[`|<&]", text) or not text:
-        return Markup(f"<code>{escape(text)}</code>")
-    return Markup(f"`{text}`")
+    return _code(str(value))
+
+
+@functools.lru_cache(maxsize=8192)
+def _code(text: str) -> Markup:
+    words = " ".join(text.split())
+    if re.search(r"[`|<&]", words) or not words:
+        return Markup(f"<code>{escape(words)}</code>")
+    return Markup(f"`{words}`")
 
 
 def link(text: Any, url: str | None) -> Markup:
