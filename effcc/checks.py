@@ -42,16 +42,19 @@ def _check_project(args: argparse.Namespace) -> int:
     at = home.find()
     try:
         entries = registry.entries(at)
-        registry.entries(at, source=DEFAULT_SOURCE)  # a profile's problems show only with it
+        registry.on(entries, DEFAULT_SOURCE)  # a profile's problems show only with it
         names = [entry.spec.name for entry in entries]
     except BadFile as error:
         if args.format == "text":
             raise
         _say(args, error.problems, {}, {})
         return error.exit_code
-    runs = {entry.spec.name: results.runs(entry, at) for entry in entries}
     measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
-    judged = [of.judged(at, name) for name in measured for of in (results, timings)]
+    shelves = {name: results.shelf(at, name) for name in measured}
+    accuracies = {name: results.made(shelf, *results.KIND) for name, shelf in shelves.items()}
+    times = {name: results.made(shelf, *timings.KIND) for name, shelf in shelves.items()}
+    runs = {e.spec.name: results.beside(e, accuracies[e.spec.name][0]) for e in entries}
+    judged = [kind[name] for name in measured for kind in (accuracies, times)]
     read = [record for records, _ in judged for record in records]
     records = sum(record.variant in names for record in read)
     known = history.beside(read, at)

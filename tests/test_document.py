@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effcc.ground import document
-from effcc.ground.document import BadFile, Place, dotted, model_index_comment, parse, read
+from effcc.ground import document, nodes
+from effcc.ground.document import BadFile, Place, model_index_comment, parse, read
+from effcc.ground.nodes import dotted
 from effcc.ground.page import parts
 
 
@@ -165,7 +166,7 @@ def bomb(seed, grow, levels, wide=10):
     ids=["lists", "merges", "merges of nothing"],
 )
 def test_aliases_cannot_multiply_without_end(text, monkeypatch):
-    monkeypatch.setattr(document, "MAX_NODES", 20_000)
+    monkeypatch.setattr(nodes, "MAX_NODES", 20_000)
     assert "more than 20000 values once aliases are followed" in problem(text)
 
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from effcc.claims import values
-from effcc.ground.document import unquoted
+from effcc.ground.nodes import unquoted
 
 
 @pytest.mark.parametrize(

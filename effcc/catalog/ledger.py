@@ -43,9 +43,10 @@ def everything(home: Home, variant: str | None = None) -> tuple[list[Line], list
     lines, wrong = list[Line](), list[Problem]()
     for name in sorted(folders) if variant is None else [variant]:
         entry = entries.get(name)
-        accuracies, wrong_accuracies = results.judged(home, name)
-        times, wrong_times = timings.judged(home, name)
-        differs = results.beside_registry(entry, home, accuracies) if entry else {}
+        shelf = results.shelf(home, name)
+        accuracies, wrong_accuracies = results.made(shelf, *results.KIND)
+        times, wrong_times = results.made(shelf, *timings.KIND)
+        differs = results.beside_registry(entry, accuracies) if entry else {}
         for record in accuracies:
             lines.append(Line(record, differs.get(record.id, _GONE)))
         for bench in times:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from effcc.catalog import resolve, schema
-from effcc.catalog.resolve import Layer
+from effcc.catalog.resolve import Layer, Stack
 from effcc.catalog.spec import SECTIONS, Spec, rule, settings_in_order
 from effcc.claims import modelindex
 from effcc.claims.claim import Claim
@@ -64,11 +64,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """All that a project's files say of one variant, read and checked once, to be resolved often."""
+    """What a project's files say of one variant, read and checked once, to be resolved often."""
 
     name: str
     home: Home
-    layers: tuple[Layer, ...]  # from the defaults up to the variant's own file
+    layers: tuple[Layer, ...]  # from the shared file up to the variant's own
+    stack: Stack  # these over the defaults
 
     def resolved(
         self, over: Iterable[Layer] = (), source: str | None = None, *, located: bool = True
@@ -77,9 +78,11 @@ class Files:
         over = list(over)
         source = _source([*self.layers, *over]) or source
         profiles = _profiles(source, [*self.layers, *over], self.home)
-        layers = [*self.layers, *profiles, *over]
-        entry = self.layers[-1][1].data["model"]
-        return resolve.resolve(self.name, entry, layers, source, located=located)
+        stack = Stack(*profiles, *over, over=self.stack)
+        variant = self.layers[-1][1]
+        return resolve.resolve(
+            self.name, variant.data["model"], stack, variant.file, source, located=located
+        )
 
 
 def names(home: Home) -> list[str]:
@@ -100,6 +103,23 @@ def entries(home: Home, *, source: str | None = None) -> list[Entry]:
             files = read_files(file(name, home), home, claims)
             spec = files.resolved(source=source)
             found.append(Entry(claims[spec.entry], spec, files))
+        except BadFile as error:
+            problems.update(error.problems)
+    if problems:
+        raise BadFile(*problems)
+    return found
+
+
+def on(entries: Iterable[Entry], source: str) -> list[Spec]:
+    """Each variant on a data source, see `Entry.on`.
+
+    Raises:
+        BadFile: with the problems of all files at once.
+    """
+    found, problems = list[Spec](), set[Problem]()
+    for entry in entries:
+        try:
+            found.append(entry.on(source))
         except BadFile as error:
             problems.update(error.problems)
     if problems:
@@ -185,13 +205,14 @@ def read_files(path: Path, home: Home, claims: Mapping[str, Claim]) -> Files:
         BadFile: a file has problems; all of them.
     """
     variant = _read(path, home)
-    layers, problems = [("default", _defaults())], list[Problem]()
+    layers, problems = list[Layer](), list[Problem]()
     if "extends" in variant.data:
         _attempt(layers, problems, "shared", _shared, variant, home)
     _attempt(layers, problems, "claim", _claim_layer, variant, claims, home)
     if problems:
         raise BadFile(*problems)
-    return Files(path.stem, home, (*layers, ("variant", variant)))
+    layers.append(("variant", variant))
+    return Files(path.stem, home, tuple(layers), Stack(*layers, over=_defaults()))
 
 
 def _attempt(
@@ -272,12 +293,12 @@ def _claim(variant: Document, claims: Mapping[str, Claim], home: Home) -> Claim:
 
 
 @functools.cache
-def _defaults() -> Document:
+def _defaults() -> Stack:
     data: dict[str, Any] = {"seed": schema.load("registry")["properties"]["seed"]["default"]}
     for setting in settings_in_order():
         if "default" in (of := rule(setting)):
             _set(data, setting, of["default"])
-    return Document("default", data, {})
+    return Stack(("default", Document("default", data, {})))
 
 
 def _set(data: dict[str, Any], setting: str, value: Any) -> None:
@@ -304,8 +325,17 @@ def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> 
         data["weights"] = {"url": claim.weights[0]}
         marks["weights", "url"] = Mark(claim.place, claim.place)
     document = Document(claim.place.file, data, marks)
-    _validate(document)
+    if not all(_fits(f"{of}.{key}", v) for of, found in data.items() for key, v in found.items()):
+        _validate(document)
     return document
+
+
+@functools.lru_cache(maxsize=4096, typed=True)  # entries repeat each other
+def _fits(setting: str, value: Any) -> bool:
+    """Whether the schema takes a value for a setting."""
+    data: dict[str, Any] = {}
+    _set(data, setting, value)
+    return not schema.problems(Document("", data, {}), "registry")
 
 
 def _flags_layer(flags: Mapping[str, Any]) -> Document:

@@ -34,39 +34,19 @@ from effcc.ground.words import many
 Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
 
 
-def resolve(
-    name: str, entry: str, layers: list[Layer], source: str | None, *, located: bool = True
-) -> Spec:
-    """Write layers over each other, the first undermost.
+class Stack:
+    """Layers written over each other, setting by setting; more may be written over a copy."""
 
-    Args:
-        name: the variant's.
-        entry: name of the model-index entry that it builds.
-        layers: checked documents; one is of kind `variant`.
-        source: the data source if no layer names one.
-        located: whether data in files must say where it lies.
-
-    Raises:
-        BadFile: settings are missing or contradict each other; every such problem.
-    """
-    return _Resolution(name, entry, layers, located).spec(source)
-
-
-class _Resolution:
-    """Layers written over each other, setting by setting, and made into a `Spec`."""
-
-    def __init__(self, name: str, entry: str, layers: list[Layer], located: bool) -> None:
-        self.name, self.entry, self.located = name, entry, located
-        self.origins: dict[str, Origin] = {}
-        self.disputes: dict[str, Dispute] = {}
-        self.weights: dict[str, str] = {}
-        self.summary = ""
-        self.problems: list[Problem] = []
-        self.variant = next(document for kind, document in layers if kind == "variant")
+    def __init__(self, *layers: Layer, over: Stack | None = None) -> None:
+        self.origins: dict[str, Origin] = dict(over.origins) if over else {}
+        self.disputes: dict[str, Dispute] = dict(over.disputes) if over else {}
+        self.weights: dict[str, str] = dict(over.weights) if over else {}
+        self.summary = over.summary if over else ""
         for kind, document in layers:
             self.apply(kind, document)
 
     def apply(self, kind: str, document: Document) -> None:
+        """Write a checked document over what is there."""
         network = document.data.get("network") or {}
         if compound := network.get("compound"):
             for setting, value in _compound(compound).items():
@@ -100,11 +80,45 @@ class _Resolution:
             del self.origins["trainer.max_epochs"]
 
     def put(self, setting: str, value: Any, kind: str, place: Place) -> None:
+        """Write one setting over what it was."""
         self.origins[setting] = Origin(place, kind, value, self.origins.get(setting))
 
-    def spec(self, source: str | None) -> Spec:
-        if source and self.value("data.source") is None:
-            self.put("data.source", source, "default", Place("default"))
+    def value(self, setting: str) -> Any:
+        """A setting, or None if no layer has it."""
+        origin = self.origins.get(setting)
+        return origin.value if origin else None
+
+
+def resolve(
+    name: str, entry: str, stack: Stack, file: str, source: str | None, *, located: bool = True
+) -> Spec:
+    """Make layers that are written over each other into a spec.
+
+    Args:
+        name: the variant's.
+        entry: name of the model-index entry that it builds.
+        stack: the layers.
+        file: the variant's own, where what is missing can be added.
+        source: the data source if no layer names one.
+        located: whether data in files must say where it lies.
+
+    Raises:
+        BadFile: settings are missing or contradict each other; every such problem.
+    """
+    if source and stack.value("data.source") is None:
+        stack.put("data.source", source, "default", Place("default"))
+    return _Resolution(name, entry, stack, file, located).spec()
+
+
+class _Resolution:
+    """A spec in the making."""
+
+    def __init__(self, name: str, entry: str, stack: Stack, file: str, located: bool) -> None:
+        self.name, self.entry, self.file, self.located = name, entry, file, located
+        self.stack, self.origins, self.value = stack, stack.origins, stack.value
+        self.problems: list[Problem] = []
+
+    def spec(self) -> Spec:
         stages = self.value("network.stages") or []
         network = self.section(Network, "network", stages=tuple(map(Stage.of, stages)))
         augment = self.section(Augment, "recipe.augment")
@@ -118,21 +132,17 @@ class _Resolution:
         return Spec(
             name=self.name,
             entry=self.entry,
-            summary=self.summary,
+            summary=self.stack.summary,
             network=network,
             preprocessing=preprocessing,
             recipe=recipe,
             data=data,
             trainer=self.trainer(),
-            weights=Weights(self.weights.get("url"), self.weights.get("sha256")),
+            weights=Weights(self.stack.weights.get("url"), self.stack.weights.get("sha256")),
             seed=self.value("seed"),
-            disputes=self.disputes,
+            disputes=self.stack.disputes,
             origins=self.origins,
         )
-
-    def value(self, setting: str) -> Any:
-        origin = self.origins.get(setting)
-        return origin.value if origin else None
 
     def section(self, kind: type, name: str, **built: Any) -> Any:
         values = {}
@@ -144,7 +154,7 @@ class _Resolution:
                 values[key] = _typed(self.origins[setting].value, field.type)
             if key not in values or (key == "stages" and not values[key]):
                 message = "is not set here, in what this file extends, or by its entry; add it"
-                self.problems.append(Problem(Place(self.variant.file), setting, message))
+                self.problems.append(Problem(Place(self.file), setting, message))
         return kind(**values) if len(values) == len(kind.__dataclass_fields__) else None
 
     def check(self, network: Network, augment: Augment) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
@@ -102,15 +102,33 @@ class Run:
         return self.record.metrics["top1"]
 
 
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A variant's files among the records, each read once: those that fit a schema, by kind."""
+
+    documents: Mapping[str, Sequence[Document]]  # oldest first
+    problems: Mapping[str, Sequence[Problem]]
+
+    @property
+    def strange(self) -> list[str]:
+        """Files that are no records."""
+        wrong = {problem.place.file for found in self.problems.values() for problem in found}
+        return sorted(wrong)
+
+
 def runs(entry: Entry, home: Home) -> list[Run]:
     """A variant's records with an accuracy, newest first, beside the registry."""
-    records = load(home, entry.spec.name)
-    differs = beside_registry(entry, home, records)
+    return beside(entry, load(home, entry.spec.name))
+
+
+def beside(entry: Entry, records: Sequence[Record]) -> list[Run]:
+    """Those of the records, oldest first, that have an accuracy, as `runs`."""
+    differs = beside_registry(entry, records)
     accurate = [record for record in reversed(records) if "top1" in record.metrics]
     return [Run(record, differs[record.id]) for record in accurate]
 
 
-def beside_registry(entry: Entry, home: Home, records: Iterable[Record]) -> dict[str, str]:
+def beside_registry(entry: Entry, records: Iterable[Record]) -> dict[str, str]:
     """Why each record of accuracy, by id, is not the registered variant's result; empty if it is.
 
     It is if it is as it was written, nothing was overridden, and the settings that decide a result
@@ -200,26 +218,42 @@ def problems(home: Home, variant: str) -> list[Problem]:
 
 def judged(home: Home, variant: str) -> tuple[list[Record], list[Problem]]:
     """Both of these, each file read once."""
-    return every(home, variant, "result", read_record)
+    return every(home, variant, *KIND)
 
 
 def every(
     home: Home, variant: str, kind: str, make: Callable[[Document], tuple[_Made, list[Problem]]]
 ) -> tuple[list[_Made], list[Problem]]:
     """A variant's records of one kind, the name of its schema, oldest first; and what is wrong."""
-    found, wrong = list[_Made](), list[Problem]()
+    return made(shelf(home, variant), kind, make)
+
+
+def made(
+    shelf: Shelf, kind: str, make: Callable[[Document], tuple[_Made, list[Problem]]]
+) -> tuple[list[_Made], list[Problem]]:
+    """The records of one kind on a shelf, and what is wrong with them or only with their files."""
+    found, wrong = list[_Made](), list(shelf.problems.get(kind, ()))
+    for document in shelf.documents.get(kind, ()):
+        record, more = make(document)
+        found.append(record)
+        wrong += more
+    return found, wrong
+
+
+def shelf(home: Home, variant: str) -> Shelf:
+    """Read a variant's files among the records."""
+    documents: dict[str, list[Document]] = {}
+    problems: dict[str, list[Problem]] = {}
     for path in sorted((home.results / variant).glob("*.json")):
-        is_kind = kind == "result"  # of what cannot be read, told once
+        kind = "result"  # of what cannot be read
         try:
             document = read(path, home.shown(path))
-            if is_kind := kind_of(document) == kind:
-                _hold(document, path)
-                record, more = make(document)
-                found.append(record)
-                wrong += more
+            kind = kind_of(document)
+            _hold(document, path)
+            documents.setdefault(kind, []).append(document)
         except BadFile as error:
-            wrong += error.problems if is_kind else ()
-    return found, wrong
+            problems.setdefault(kind, []).extend(error.problems)
+    return Shelf(documents, problems)
 
 
 def opened(path: Path, home: Home) -> Document:
@@ -283,3 +317,7 @@ def read_record(document: Document) -> tuple[Record, list[Problem]]:
     data["metrics"] = {name: Metric(**metric) for name, metric in data["metrics"].items()}
     data["curve"] = tuple(data["curve"])
     return Record(**data, filed=file), wrong
+
+
+# The schema of these records, and who reads one.
+KIND = ("result", read_record)

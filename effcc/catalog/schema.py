@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from effcc.ground.words import closest
 
 if TYPE_CHECKING:
-    from effcc.ground.document import Document, KeyPath
+    from effcc.ground.document import Document
     from effcc.ground.errors import Problem
+    from effcc.ground.nodes import KeyPath
 
 _KINDS = {
     "object": "a mapping (key: value)",

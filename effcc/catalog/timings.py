@@ -189,7 +189,7 @@ def problems(home: Home, variant: str) -> list[Problem]:
 
 def judged(home: Home, variant: str) -> tuple[list[Bench], list[Problem]]:
     """Both of these, each file read once."""
-    return results.every(home, variant, "bench", read_bench)
+    return results.every(home, variant, *KIND)
 
 
 def read_bench(document: Document) -> tuple[Bench, list[Problem]]:
@@ -217,3 +217,7 @@ def read_bench(document: Document) -> tuple[Bench, list[Problem]]:
         wrong.append(document.problem(("timings",), message))
     file, wrong = results.filed(document, wrong)
     return replace(made, filed=file), wrong
+
+
+# The schema of these records, and who reads one.
+KIND = ("bench", read_bench)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Bibtex:
         return [_person(name) for name in names if name.strip()]
 
 
+@functools.lru_cache(maxsize=1024)  # cards repeat each other
 def parse(text: str) -> Bibtex:
     """Read one entry as people write them: values in braces, in quotes, or bare."""
     head = re.match(r"\s*@\w+\s*\{\s*([^,\s]*)\s*,", text)

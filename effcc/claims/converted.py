@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from effcc.claims.claim import Claim, Collection, Paper
 from effcc.claims.hub_terms import KEPT
-from effcc.ground.document import KeyPath, dotted
 from effcc.ground.errors import Place, Problem
+from effcc.ground.nodes import KeyPath, dotted
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from effcc.claims.fields import (
     is_scalar,
 )
 from effcc.claims.values import NO_VALUE, Doubt
-from effcc.ground.document import KeyPath, Pairs, compose, dotted
 from effcc.ground.errors import BadFile, Problem
+from effcc.ground.nodes import KeyPath, Pairs, compose, dotted
 
 _ODD_NAME = re.compile(r"[<>\"'`|\\{}*\[\]\x00-\x1f]|--|^[-.\s]|\s$|.{128}.")
 _BIBTEX = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)

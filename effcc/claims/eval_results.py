@@ -17,8 +17,9 @@ from effcc.claims.converted import Converted, loss, unheld
 from effcc.claims.hub_kept import EVAL
 from effcc.claims.hub_results import Problems, said
 from effcc.claims.hub_terms import DATASET, KEPT
-from effcc.ground.document import Document, KeyPath, unquoted
+from effcc.ground.document import Document
 from effcc.ground.errors import Problem
+from effcc.ground.nodes import KeyPath, unquoted
 
 # The metric of a result that does not say which.
 SCORE = "Score"

@@ -17,7 +17,8 @@ from yaml import MappingNode, ScalarNode, SequenceNode
 from effcc.claims import values
 from effcc.claims.claim import Collection, Fact, Paper, Result
 from effcc.claims.values import Doubt
-from effcc.ground.document import (
+from effcc.ground.errors import Place, Problem
+from effcc.ground.nodes import (
     MAX_DIGITS,
     PLAIN,
     QUOTED,
@@ -28,7 +29,6 @@ from effcc.ground.document import (
     is_plain,
     unquoted,
 )
-from effcc.ground.errors import Place, Problem
 from effcc.ground.words import closest
 
 # What a text may be: a whole index or, where a field imports it, a part of one.

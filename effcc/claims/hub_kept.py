@@ -15,8 +15,8 @@ from effcc.claims import hub_terms
 from effcc.claims.claim import Claim, Fact, Paper, Result
 from effcc.claims.converted import loss
 from effcc.claims.hub_terms import KEPT
-from effcc.ground.document import KeyPath
 from effcc.ground.errors import Problem
+from effcc.ground.nodes import KeyPath
 
 EVAL = "eval_results"
 # Kept in the place of a value: that the Hub has the figure as text.

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from effcc.claims import values
-from effcc.ground.document import Document, KeyPath, dotted
+from effcc.ground.document import Document
 from effcc.ground.errors import Problem
+from effcc.ground.nodes import KeyPath, dotted
 from effcc.ground.words import closest
 
 INDEX = "model-index"

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from effcc.claims.claim import Fact
-from effcc.ground.document import Document, KeyPath, unquoted
+from effcc.ground.document import Document
+from effcc.ground.nodes import KeyPath, unquoted
 
 # The key in a result's or an entry's `extra` for what only the Hub's formats have words for.
 KEPT = "Hugging Face"

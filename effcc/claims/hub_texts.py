@@ -10,8 +10,9 @@ from effcc.claims import eval_results, huggingface_card
 from effcc.claims.claim import Claim
 from effcc.claims.fields import Entry, Text
 from effcc.claims.hub_results import INDEX
-from effcc.ground.document import dotted, parse
+from effcc.ground.document import parse
 from effcc.ground.errors import Problem
+from effcc.ground.nodes import dotted
 
 # The folder of a repository that the Hub looks into, hidden as it is.
 FOLDER = ".eval_results"

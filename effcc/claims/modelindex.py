@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import glob
 import os
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from effcc.claims import hub_texts, yamltext
 from effcc.claims.claim import Claim, Collection, Paper, Result
 from effcc.claims.entries import Parser
 from effcc.claims.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
-from effcc.ground import page
+from effcc.ground import garbage, page
 from effcc.ground.document import read_text
 from effcc.ground.errors import BadFile, Place, Problem
 from effcc.ground.words import closest
@@ -81,7 +79,7 @@ def check(
         named_from: messages name files relative to this folder, or else to the root.
     """
     reader = _Reader(root, outside, named_from or root)
-    with _uncollected():
+    with garbage.left():
         for path in paths:
             reader.file(path)
         claims = _linked(reader.texts)
@@ -166,20 +164,6 @@ def _strictly(found: Found) -> list[Claim]:
     if refused := [problem for problem in found.problems if problem.code not in _AS_PUBLISHED]:
         raise BadFile(*refused)
     return found.claims
-
-
-@contextlib.contextmanager
-def _uncollected() -> Generator[None]:
-    """No garbage collection: claims hold no cycles, and it would walk them again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.freeze()  # what was made counts as old, and is not walked when
-            gc.unfreeze()  # collection goes on
-            gc.enable()
 
 
 def _linked(texts: list[Text]) -> list[Claim]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from effcc.claims.claim import Fact
-from effcc.ground.document import unquoted
+from effcc.ground.nodes import unquoted
 
 
 class Doubt(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from effcc.claims.claim import Fact
-from effcc.ground.document import unquoted
+from effcc.ground.nodes import unquoted
 
 # What stands in double quotes, where a line break or what could end a comment can be an escape.
 _ESCAPED = re.compile(r"[<>]|--|[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe]")

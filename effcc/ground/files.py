@@ -10,9 +10,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Replace `path` by `content` in one step; a crash or full disk leaves the old file whole."""
-    with _temporary(path, content) as temporary:
+def write(path: Path, content: str | bytes, *, lasting: bool = True) -> None:
+    """Replace `path` by `content` in one step; a crash or full disk leaves the old file whole.
+
+    What can be made again need not be `lasting`: nobody waits until the disk has it.
+    """
+    with _temporary(path, content, lasting) as temporary:
         os.replace(temporary, path)
 
 
@@ -46,14 +49,15 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _temporary(path: Path, content: str | bytes) -> Generator[str]:
+def _temporary(path: Path, content: str | bytes, lasting: bool = True) -> Generator[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(name, 0o644)
         yield name
     finally:

@@ -19,13 +19,13 @@ from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import PLAIN, VARIANT, Bench
 from effcc.claims import modelindex
 from effcc.claims.claim import Claim, Fact, Result
-from effcc.ground import files
+from effcc.ground import files, garbage
 from effcc.ground.errors import Place
 from effcc.ground.home import Home
 from effcc.ground.words import many, three
 from effcc.proof import verify
 from effcc.proof.comparison import Comparison
-from effcc.report import figures, markdown, origins
+from effcc.report import figures, markdown, origins, workers
 from effcc.report.origins import Figure
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
@@ -94,7 +94,7 @@ def write(home: Home) -> list[Path]:
     changed = _stale(texts, home)
     for path in changed:
         if path in texts:
-            files.write(path, texts[path])
+            files.write(path, texts[path], lasting=False)
         else:
             path.unlink()
     return changed
@@ -119,24 +119,35 @@ def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
 
 def pages(home: Home) -> dict[Path, str]:
     """The text of every generated page, by path."""
+    with garbage.left():
+        return _pages(home)
+
+
+def _pages(home: Home) -> dict[Path, str]:
     entries = registry.entries(home)
     beside = verify.across(entries)
-    cards = [make(entry, home, beside.get(entry.spec.name, ())) for entry in entries]
-    texts = {home.models / f"{card.spec.name}.md": render(card) for card in cards}
-    texts[home.models / "index.md"] = template("index.md.j2").render(cards=cards)
+
+    def card(entry: Entry) -> tuple[Card, str]:
+        made = make(entry, home, beside.get(entry.spec.name, ()))
+        return made, render(made)
+
+    made = workers.each(card, entries)
+    texts = {home.models / f"{card.spec.name}.md": text for card, text in made}
+    texts[home.models / "index.md"] = template("index.md.j2").render(cards=[c for c, _ in made])
     return texts
 
 
 def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
     """Collect what a card says; `beside` is what follows from other variants, if any."""
     spec = entry.spec
-    runs = results.runs(entry, home)
+    shelf = results.shelf(home, spec.name)
+    runs = results.beside(entry, results.made(shelf, *results.KIND)[0])
     headlines: dict[tuple[str, str], Run] = {}
     for run in runs:
         if not run.differs:
             headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
     profile = entry.on(SHOWN_PROFILE)
-    bench, others = _benches(spec, home)
+    bench, others = _benches(spec, results.made(shelf, *timings.KIND)[0])
     return Card(
         spec=spec,
         claim=entry.claim,
@@ -147,7 +158,7 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
         settings=list(_settings(spec, profile)),
         bench=bench,
         other_benches=others,
-        strange=_strange(spec.name, home),
+        strange=shelf.strange,
     )
 
 
@@ -205,6 +216,7 @@ def template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,
     )
     environment.globals |= {  # pyright: ignore[reportAttributeAccessIssue]  (typed as Jinja's own)
         "code": markdown.code,
@@ -213,6 +225,7 @@ def template(name: str) -> Any:
         "mark": markdown.mark,
         "origin": markdown.origin,
         "many": many,
+        "setting": _setting,
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
     }
     environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
@@ -221,19 +234,11 @@ def template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _benches(spec: Spec, home: Home) -> tuple[Bench | None, list[tuple[Bench, str]]]:
+def _benches(spec: Spec, benches: Sequence[Bench]) -> tuple[Bench | None, list[tuple[Bench, str]]]:
     """The record of time that a card shows, and the others with what is different in them."""
-    newest_first = timings.load(home, spec.name)[::-1]
-    differs = [(bench, timings.differs(bench, spec)) for bench in newest_first]
+    differs = [(bench, timings.differs(bench, spec)) for bench in reversed(benches)]
     shown = next((bench for bench, why in differs if not why), None)
     return shown, [(bench, why) for bench, why in differs if bench is not shown]
-
-
-def _strange(name: str, home: Home) -> list[str]:
-    accuracies, problems = results.judged(home, name)
-    found = [*accuracies, *timings.load(home, name)]
-    records = {record.place().file for record in found}
-    return sorted({problem.place.file for problem in problems} - records)
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
@@ -251,6 +256,12 @@ def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
             overridden=_shown(before.value) if before else "",
             overridden_at=before.written if before else Place(""),
         )
+
+
+@functools.lru_cache(maxsize=4096)  # most settings are those of the next card too
+def _setting(row: Setting) -> markdown.Markup:
+    """A row of the recipe as text."""
+    return markdown.Markup(template("setting.md.j2").render(row=row).rstrip("\n"))
 
 
 _NETWORK_RECIPE = ("network.dropout", "network.drop_path", "network.bn_momentum")

@@ -58,10 +58,15 @@ def origin(text: Any, place: Place) -> Markup:
     A code host shows lines of a Markdown file only in its plain view. On the site the same link
     leads to a page of the site, see `report.site`.
     """
+    return _origin(escape(text), place)
+
+
+@functools.lru_cache(maxsize=8192)
+def _origin(text: Markup, place: Place) -> Markup:
     if not place.line or place.file.startswith(("/", "--")):
-        return escape(text)
+        return text
     plain = "?plain=1" if place.file.endswith(".md") else ""
-    return Markup(f"[{escape(text)}](../../{quote(place.file)}{plain}#L{place.line})")
+    return Markup(f"[{text}](../../{quote(place.file)}{plain}#L{place.line})")
 
 
 def fence(text: str, language: str) -> Markup:
