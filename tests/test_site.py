@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mkdocs.utils import meta
 from rendered import Page, to_html
 from site_pages import severe, show
 
-from effcc.report import site as plugin
+from effcc.report import quoted
 
 
 def test_no_page_fetches_anything_from_elsewhere(site):
@@ -85,13 +84,33 @@ def test_source_pages_are_neither_in_the_navigation_nor_found_by_search(site):
 def test_nothing_in_a_file_becomes_markup_on_its_page():
     hostile = "</span></pre><script>x</script>\n\n```sh\n# no heading\n\n</pre>\n{: .x }\n[a](b)"
     plain = re.sub(r"[^\n]+", "words", hostile)
+    blank = to_html(quoted.blank().split("---\n", 2)[2])
+    name, words = "registry/results/a/<b>&.json", "registry/results/a/words.json"
     made, expected = (
-        Page(to_html(meta.get_data(plugin.page("registry/a.yaml", text))[0]))
-        for text in (hostile, plain)
+        Page(quoted.filled(blank, "own", origin, "url", text, record="record"))
+        for origin, text in ((name, hostile), (words, plain))
     )
     assert made.elements == expected.elements
     assert made.links == expected.links
-    assert hostile.replace("\n", " ").split() == made.text.split()[1:]
+    assert " ".join(hostile.split()) in made.text
+    assert name in made.text
+
+
+def test_a_page_of_a_file_is_laid_out_as_any_other_and_says_its_own_address(site):
+    sources = site / "sources"
+    one = (sources / "registry" / "cc_b0_4e.yaml" / "index.html").read_text("utf-8")
+    other = (sources / "registry" / "cc_pico_4e.yaml" / "index.html").read_text("utf-8")
+    for page, name in ((one, "registry/cc_b0_4e.yaml"), (other, "registry/cc_pico_4e.yaml")):
+        assert f"<title>{name} - effcc</title>" in page
+        assert "md-header" in page
+    above = [page.partition("<h1")[0] for page in (one, other)]
+    names = ("registry/cc_b0_4e.yaml", "registry/cc_pico_4e.yaml")
+    assert above[0].replace(names[0], "x") == above[1].replace(names[1], "x")
+    for page in sources.rglob("index.html"):
+        html = page.read_text("utf-8")
+        assert "of-a-quoted-file" not in html
+        sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', html)
+        assert all((page.parent / sheet).resolve().is_file() for sheet in sheets)
 
 
 def test_only_files_that_belong_to_a_card_are_put_on_the_site(tmp_path):
@@ -101,7 +120,7 @@ def test_only_files_that_belong_to_a_card_are_put_on_the_site(tmp_path):
     (tmp_path / "registry" / "link.yaml").symlink_to("/etc/hostname")
 
     def origin(link):
-        return plugin._origin(link, "models/card.md", tmp_path)
+        return quoted.origin(link, "models/card.md", tmp_path)
 
     assert origin("../../registry/a.yaml") == "registry/a.yaml"
     for link in (
