@@ -25,7 +25,7 @@ from effcc.ground.home import Home
 from effcc.ground.words import many, three
 from effcc.proof import verify
 from effcc.proof.comparison import Comparison
-from effcc.report import figures, markdown, origins, workers
+from effcc.report import figures, html, markdown, origins, workers
 from effcc.report.origins import Figure
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
@@ -220,6 +220,7 @@ def template(name: str) -> Any:
     )
     environment.globals |= {  # pyright: ignore[reportAttributeAccessIssue]  (typed as Jinja's own)
         "code": markdown.code,
+        "html": html,
         "link": markdown.link,
         "fence": markdown.fence,
         "mark": markdown.mark,

@@ -63,10 +63,16 @@ def origin(text: Any, place: Place) -> Markup:
 
 @functools.lru_cache(maxsize=8192)
 def _origin(text: Markup, place: Place) -> Markup:
+    leads = address(place)
+    return Markup(f"[{text}]({leads})") if leads else text
+
+
+def address(place: Place) -> str:
+    """Where a link from a page in docs/models/ to a place leads; empty if it is in no file."""
     if not place.line or place.file.startswith(("/", "--")):
-        return text
+        return ""
     plain = "?plain=1" if place.file.endswith(".md") else ""
-    return Markup(f"[{text}](../../{quote(place.file)}{plain}#L{place.line})")
+    return f"../../{quote(place.file)}{plain}#L{place.line}"
 
 
 def fence(text: str, language: str) -> Markup:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mkdocs.config.base import Config
-from mkdocs.plugins import BasePlugin
+from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, InclusionLevel
 from mkdocs.utils import get_relative_url, write_file
 
@@ -23,13 +23,17 @@ from effcc.report import quoted
 
 # What the pages have beside the theme's own templates.
 _THEME = Path(__file__).with_name("theme")
-# Every page repeats the navigation: of more cards than that, it leads to their table alone.
-_IN_NAVIGATION = 24
+# Of more cards than that, the navigation, which every page repeats, leads to their table alone, and
+# a search, whose index every visitor loads, finds their names and what they are, not every figure.
+_MANY = 24
 # Links out of docs/, as Markdown has them and as HTML does.
 _LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
 _HREF = re.compile(r'href="((?:\.\./)+[^"?#]+)(?:\?plain=1)?(#L[0-9]+)?"')
 # The same link between the two, which mkdocs leaves alone.
 _KEPT = "effcc-file:"
+# Tables as cards have them, and what stands for one while Markdown is read.
+_TABLE = re.compile(r'^<(table|details)(?: class="note")?>\n.*?^</\1>$', re.M | re.S)
+_PLACE = "<div>table-{}-of-this-page</div>"
 _KEPT_HREF = re.compile(rf'href="{_KEPT}([^"#]+)(#L[0-9]+)?"')
 
 
@@ -45,7 +49,8 @@ class Cards(BasePlugin[NoOptions]):
         config["theme"].dirs.insert(0, str(_THEME))
         models = Path(config["docs_dir"]) / "models"
         cards = sorted(path.name for path in models.glob("*.md") if path.stem != "index")
-        shown = cards if len(cards) <= _IN_NAVIGATION else []
+        self._are_many = len(cards) > _MANY
+        shown = [] if self._are_many else cards
         for section in config["nav"]:
             if "Models" in section:
                 section["Models"] = [f"models/{name}" for name in ("index.md", *shown)]
@@ -72,13 +77,21 @@ class Cards(BasePlugin[NoOptions]):
         return files
 
     def on_page_markdown(self, markdown: str, *, page: Any, config: Any, files: Any) -> str:
-        """Keep links to files of the project out of the hands of mkdocs, which knows none."""
+        """Keep out of the hands of mkdocs what it would take apart for nothing.
+
+        That is links to files of the project, which it does not know, and long tables in HTML.
+        """
+        self._tables: list[str] = []
+
+        def table(found: re.Match[str]) -> str:
+            self._tables.append(found[0])
+            return _PLACE.format(len(self._tables) - 1)
 
         def kept(link: re.Match[str]) -> str:
             origin = quoted.origin(link[1], page.file.src_uri, self._root)
             return f"]({_KEPT}{quote(origin)}{link[2] or ''})" if origin else link[0]
 
-        return _LINK.sub(kept, markdown)
+        return _LINK.sub(kept, _TABLE.sub(table, markdown))
 
     def on_page_content(self, html: str, *, page: Any, config: Any, files: Any) -> str:
         """Lead links to files of the project to their pages."""
@@ -91,8 +104,24 @@ class Cards(BasePlugin[NoOptions]):
             origin = quoted.origin(unescape(link[1]), page.file.src_uri, self._root)
             return led(origin, link[2]) if origin else link[0]
 
+        for number, table in enumerate(self._tables):
+            html = html.replace(_PLACE.format(number), table)
         html = _KEPT_HREF.sub(lambda link: led(_plain(link[1]), link[2]), html)
         return _HREF.sub(from_html, html)
+
+    @event_priority(50)
+    def _before_search(self, context: Any, *, page: Any, **_: Any) -> None:
+        self._whole = page.content
+        if self._are_many and page.file.src_uri.startswith("models/"):
+            page.content = page.content.partition("<h2")[0]
+
+    @event_priority(-100)
+    def _after_search(self, context: Any, *, page: Any, **_: Any) -> None:
+        if self._are_many:
+            page.content = self._whole
+
+    # The theme's search reads a page when it is about to be laid out.
+    on_page_context = CombinedEvent(_before_search, _after_search)
 
     def on_post_page(self, output: str, *, page: Any, config: Any) -> str:
         """Keep the pages that are laid out; they are written with the others."""
