@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
+import hostile
 import modelindex as outside  # the reference reader of the format
 import pytest
 from conftest import ROOT
@@ -515,80 +516,12 @@ PLAIN = "just some words"
 
 def hostile_project(project, text):
     """The pages of a variant that says `text` wherever a file or a record may say anything."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    reason = json.dumps(f"{text} and more words", ensure_ascii=False)
     for name in registry.names(project):  # one card at a time
         if name not in (VARIANT, "hostile"):
             (project.registry / f"{name}.yaml").unlink()
-    (project.model_index / "hostile.md").write_text(HOSTILE_ENTRY % {
-        "text": quoted, "line": " ".join(text.split())
-    }, "utf-8")  # fmt: skip
-    (project.registry / "hostile.yaml").write_text(
-        "model: hostile\nextends: condconv\nnetwork: {experts: 2, width: 0.25}\n"
-        f"summary: {quoted}\ndisputes: "
-        f"{{FLOPs: {{claimed: {quoted}, reason: {reason}}}, "
-        f"Citation: {{claimed: “Other” in its BibTeX, reason: {reason}}}}}\n",
-        "utf-8",
-    )
-    made = record(project, "hostile")
-    made = replace(
-        made,
-        command=text,
-        dataset=replace(made.dataset, title=text, split=text),
-        device={"kind": text, "count": 1, "name": text, "threads": 2},
-        versions={"torch": text},
-        git={"commit": text, "dirty": True},
-    )
-    results.save(made, project)
-    overrides = {"recipe.lr": text, text: 1}
-    results.save(replace(made, id=ANOTHER_DAY, overrides=overrides), project)
-    said = {"kind": "cpu", "count": 1, "name": text, "threads": 2, "cores": text}
-    timed = bench(project, "hostile", command=text, device=said, versions={"torch": text})
-    timings.save(replace(timed, git={"commit": text, "dirty": True}), project)
+    hostile.write(project, "hostile", text)
     texts = cards.pages(project)
     return texts[project.models / "hostile.md"], texts[project.models / "index.md"]
-
-
-HOSTILE_ENTRY = """\
-# Page
-
-```bibtex
-@misc{a,
-  title = {Other},
-  note  = {%(line)s}
-}
-```
-
-<!--
-Type: model-index
-Collections:
-- Name: %(text)s
-  README: %(text)s
-  Paper: {Title: %(text)s, URL: https://e.org/paper}
-Models:
-- Name: hostile
-  In Collection: %(text)s
-  Weights: https://e.org/weights.pth
-  Metadata:
-    § free: %(text)s
-    Tasks: [%(text)s]
-    FLOPs: 5
-    LR: 0.016
-    Epochs: 350
-    Crop Pct: '0.875'
-    Momentum: 0.9
-    Batch Size: 256
-    Image Size: '224'
-    Weight Decay: 1.0e-05
-    Interpolation: bicubic
-    RMSProp Decay: 0.9
-    Label Smoothing: 0.1
-    BatchNorm Momentum: 0.99
-  Results:
-  - {Task: %(text)s, Dataset: %(text)s, Metrics: {%(text)s: %(text)s}}
-  - {Task: t, Dataset: ImageNet, Metrics: {Top 1 Accuracy: %(text)s}}
--->
-"""
 
 
 @pytest.fixture(scope="module")
@@ -602,8 +535,8 @@ def plain(tmp_path_factory):
 @pytest.mark.parametrize("text", WORST)
 def test_nothing_that_a_file_or_a_record_says_becomes_markup(project, plain, text):
     found = hostile_project(project, text)
-    for hostile, expected in zip(found, plain, strict=True):
-        here, there = (Page(to_html(meta.get_data(page)[0])) for page in (hostile, expected))
+    for pages in zip(found, plain, strict=True):
+        here, there = (Page(to_html(meta.get_data(page)[0])) for page in pages)
         assert here.elements == there.elements
         assert here.links == there.links
         assert len(here.comments) == len(there.comments)

@@ -36,6 +36,9 @@ _TABLE = re.compile(r'^<(table|details)(?: class="note")?>\n.*?^</\1>$', re.M | 
 _PLACE = "<div>table-{}-of-this-page</div>"
 _KEPT_HREF = re.compile(rf'href="{_KEPT}([^"#]+)(#L[0-9]+)?"')
 
+# What the theme's pages lack for people who do not see them: the name of a dialog.
+_NAMELESS = 'data-md-component="search" role="dialog"'
+
 
 class NoOptions(Config):
     """The plugin has nothing to set."""
@@ -124,11 +127,16 @@ class Cards(BasePlugin[NoOptions]):
     on_page_context = CombinedEvent(_before_search, _after_search)
 
     def on_post_page(self, output: str, *, page: Any, config: Any) -> str:
-        """Keep the pages that are laid out; they are written with the others."""
+        """Name what the theme leaves nameless, and keep the pages that are laid out for files."""
+        output = _named(output)
         depth = self._blanks.get(page.file.src_uri)
         if depth is not None:
             self._laid_out[depth] = (page.url, output)
         return output
+
+    def on_post_template(self, output: str, *, template_name: str, config: Any) -> str:
+        """The same for pages of the theme, such as the one for wrong addresses."""
+        return _named(output)
 
     def on_post_build(self, *, config: Any) -> None:
         """Write the page of every file that is linked to, and records as they are besides."""
@@ -144,6 +152,10 @@ class Cards(BasePlugin[NoOptions]):
                 yield record, text
             way = get_relative_url(record, file.url) if record else ""
             yield file.dest_uri, quoted.filled(page, own, origin, file.url, text, way)
+
+
+def _named(output: str) -> str:
+    return output.replace(_NAMELESS, f'{_NAMELESS} aria-label="Search"')
 
 
 def _page_of(origin: str, config: Any) -> File:
