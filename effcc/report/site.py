@@ -1,5 +1,8 @@
 """A plugin of mkdocs: the cards in the navigation, and on the site whatever their figures link to.
 
+Besides, each page gets its policy, see `report.policy`, and what `effcc docs --build` asks for: a
+model to try, see `report.demo`, and search on pages that are opened from a file.
+
 A committed card links to files of the project, as a code host shows them. On the site these links
 lead to pages that are made when it is built: the file, each line with an anchor, and no script. So
 every number can be followed to its origin without a network.
@@ -16,8 +19,12 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mkdocs.config.base import Config
-from mkdocs.plugins import BasePlugin
+from mkdocs.config.config_options import Type
+from mkdocs.plugins import BasePlugin, event_priority
 from mkdocs.structure.files import File, InclusionLevel
+
+from effcc.report import demo, offline
+from effcc.report.policy import Policy
 
 # Of the project's folders, those that pages may link into.
 _ORIGINS = ("model-index", "registry")
@@ -26,12 +33,20 @@ _THEME = Path(__file__).with_name("theme")
 _LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
 
 
-class NoOptions(Config):
-    """The plugin has nothing to set."""
+class Options(Config):
+    """What `effcc docs --build` sets; mkdocs.yml leaves all as it is."""
+
+    # A folder of what a model to try is made of, see `report.demo`.
+    demo = Type(str, default="")
+    # Whether pages and search work when they are opened from files.
+    offline = Type(bool, default=False)
 
 
-class Cards(BasePlugin[NoOptions]):
+class Cards(BasePlugin[Options]):
     """Fills the section of mkdocs.yml's `nav` that is called Models, and brings in origins."""
+
+    _policy: Policy | None = None
+    _addresses: frozenset[str] = frozenset()
 
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first; add to the theme."""
@@ -41,10 +56,15 @@ class Cards(BasePlugin[NoOptions]):
         for section in config["nav"]:
             if "Models" in section:
                 section["Models"] = [f"models/{name}" for name in ("index.md", *cards)]
+        if self.config.offline:
+            config["use_directory_urls"] = False  # a folder's address opens no page of it
+            config["extra"]["from_a_file"] = True
         return config
 
     def on_files(self, files: Any, *, config: Any) -> Any:
         """Add a page for each file that any page links to, and records as they are besides."""
+        if self.config.demo:
+            _bring(Path(self.config.demo), files, config)
         root = Path(config["docs_dir"]).parent
         found = {
             origin
@@ -60,6 +80,7 @@ class Cards(BasePlugin[NoOptions]):
             for uri, content in made.items():
                 beside = InclusionLevel.NOT_IN_NAV
                 files.append(File.generated(config, uri, content=content, inclusion=beside))
+        self._addresses = frozenset(file.dest_uri for file in files)
         return files
 
     def on_page_markdown(self, markdown: str, *, page: Any, config: Any, files: Any) -> str:
@@ -73,7 +94,31 @@ class Cards(BasePlugin[NoOptions]):
             way = posixpath.relpath(f"sources/{origin}.md", posixpath.dirname(here) or ".")
             return f"]({quote(way)}{link[2] or ''})"
 
+        if here == demo.PAGE and self.config.demo:
+            page.meta["scripts"] = [demo.SCRIPT]
         return _LINK.sub(led, markdown)
+
+    def on_post_template(self, output_content: str, *, template_name: str, config: Any) -> str:
+        """Give the page for addresses that lead nowhere its policy, and know the theme by it."""
+        if template_name != "404.html":
+            return output_content
+        self._policy = Policy(output_content)
+        return self._policy.written(output_content)
+
+    def on_post_page(self, output: str, *, page: Any, config: Any) -> str:
+        """Give a page its policy; lead its links to files where it may be one."""
+        if self.config.offline:
+            output = offline.led(output, page.file.dest_uri, self._addresses)
+        if not self._policy:
+            return output
+        tried = page.file.src_uri == demo.PAGE and bool(self.config.demo)
+        return self._policy.written(output, wasm=tried)
+
+    @event_priority(-100)  # search has written its index
+    def on_post_build(self, *, config: Any) -> None:
+        """Put the index of search into a script too: pages from files may not fetch any other."""
+        if self.config.offline:
+            offline.write_index(Path(config["site_dir"]))
 
 
 def page(origin: str, text: str) -> str:
@@ -91,6 +136,15 @@ def page(origin: str, text: str) -> str:
             f'<pre class="source" tabindex="0">{"".join(lines)}</pre>\n',
         )
     )
+
+
+def _bring(made: Path, files: Any, config: Any) -> None:
+    """Put a model to try on the site, and its page."""
+    for path in sorted(made.iterdir()):
+        uri = f"{demo.ASSETS}/{path.name}"
+        files.append(File.generated(config, uri, abs_src_path=str(path)))
+    tried = files.get_file_from_path(demo.PAGE)
+    tried.content_string = demo.page(tried.content_string, made)
 
 
 def _about(origin: str) -> str:
