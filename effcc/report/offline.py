@@ -36,7 +36,7 @@ def led(html: str, here: str, addresses: Set[str]) -> str:
 
     def lead(link: re.Match[str]) -> str:
         before, quote, way, after = link.groups()
-        if _meant(posixpath.dirname(here), way, addresses) in addresses:
+        if _joined(posixpath.dirname(here), way) in addresses:
             return link[0]
         target = _meant(folder, way, addresses)
         if target not in addresses:
@@ -66,8 +66,12 @@ def pack(site: Path, path: Path) -> None:
 
 def _meant(folder: str, way: str, addresses: Set[str]) -> str:
     """The address of what a link leads to from a folder; of nothing there, if there is none."""
-    path = posixpath.normpath(posixpath.join(folder, unquote(way)))
-    if path in addresses and not way.endswith("/"):
+    path = _joined(folder, way)
+    if path in addresses:
         return path
     page = "index.html" if path == "." else f"{path}.html"
     return page if page in addresses else f"{path}/index.html"
+
+
+def _joined(folder: str, way: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, unquote(way)))
