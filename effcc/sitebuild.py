@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import shutil
@@ -70,6 +71,8 @@ def pages(config: Path, out: Path, *, demo: Path | None = None, offline: bool = 
     from mkdocs.config import load_config
     from mkdocs.exceptions import MkDocsException
 
+    heard = _Heard(logging.WARNING)
+    logging.getLogger("mkdocs").addHandler(heard)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         new, old = Path(folder, "new"), Path(folder, "old")
@@ -82,11 +85,25 @@ def pages(config: Path, out: Path, *, demo: Path | None = None, offline: bool = 
             )
             mkdocs.build(loaded)
         except (MkDocsException, SystemExit) as error:  # a strict build ends with the second
-            raise NotBuilt(f"the site was not built: {error}") from None
+            said = "\n".join(heard.warnings or [str(error)])
+            raise NotBuilt(f"{said}\nthe site was not built") from None
+        finally:
+            logging.getLogger("mkdocs").removeHandler(heard)
         if out.exists():
             os.replace(out, old)
         os.replace(new, out)
         shutil.rmtree(old, ignore_errors=True)
+
+
+class _Heard(logging.Handler):
+    """Remembers what a build warns of."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.warnings: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.warnings.append(record.getMessage())
 
 
 def _check(out: Path) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
-from site_pages import chromium, requests, severe, shipped, show
+from site_pages import chromium, requests, served, severe, shipped, show
 
 from effcc import cli
 from effcc.report import offline
@@ -20,11 +20,27 @@ ADDRESSES = {
 }
 
 
+# A page as somebody might write it who means no good.
+HOSTILE = """---
+title: "<script>window.ran = 'title'</script>"
+description: "\"><script>window.ran = 'description'</script>"
+---
+# Hello
+
+<script>window.ran = "text"</script>
+<img src="assets/missing.png" onerror="window.ran = 'handler'">
+<svg><script>window.ran = "picture"</script></svg>
+<iframe srcdoc="<script>parent.ran = 'frame'</script>"></iframe>
+<a href="javascript:window.ran = 'link'" id="bad">here</a>
+"""
+
+
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
     """The shipped site, built for files, as it comes out of its zip."""
     folder = tmp_path_factory.mktemp("offline")
     shipped(folder)
+    (folder / "docs" / "hostile.md").write_text(HOSTILE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EFFCC_HOME", str(folder))
         assert cli.main(["docs", "--build", "--offline", "--no-demo"]) == 0
@@ -82,7 +98,7 @@ def test_every_link_leads_to_a_file_and_to_a_place_in_it(unpacked):
     }
     followed = 0
     for page in anchors:
-        if page.name == "404.html":  # only a server shows it
+        if page.name in ("404.html", "hostile.html"):  # a server's, and a test's own
             continue
         for link in re.findall(r'\b(?:href|src)="([^"]*)"', page.read_text("utf-8")):
             parts = urlsplit(link.replace("&amp;", "&"))
@@ -133,3 +149,17 @@ def test_no_page_asks_for_what_is_not_in_the_folder(unpacked, chrome):
         path = Path(unquote(urlsplit(url).path))
         assert urlsplit(url).scheme in ("file", "data", "about"), url
         assert urlsplit(url).scheme != "file" or path.is_relative_to(unpacked), url
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("by", ["file", "server"])
+def test_no_script_that_came_with_a_text_runs(unpacked, chrome, by):
+    with served(unpacked) as address:
+        base = unpacked.as_uri() if by == "file" else address
+        show(chrome, f"{base}/hostile.html")
+        chrome.execute_script("document.getElementById('bad').click()")
+        assert chrome.find_element(By.TAG_NAME, "h1").text.startswith("Hello")
+        time.sleep(0.3)
+        assert chrome.execute_script("return window.ran") is None
+        refused = [told for told in severe(chrome) if "Content Security Policy" in told["message"]]
+        assert len(refused) >= 5  # they were there

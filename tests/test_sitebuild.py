@@ -37,7 +37,11 @@ def test_a_site_is_built_beside_the_cards_and_replaced_by_the_next(project, caps
     before = sorted(site.rglob("*"))
     code, _, said = run(capsys, "--build", "--no-demo")
     assert code == 3
-    assert "the site was not built: " in said
+    assert said.splitlines() == [
+        "Doc file 'index.md' contains a link 'missing.md', but the target is not found among "
+        "documentation files.",
+        "the site was not built",
+    ]
     assert sorted(site.rglob("*")) == before
     assert [path.name for path in project.root.iterdir() if path.name.startswith(".site")] == []
 
