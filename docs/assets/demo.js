@@ -51,6 +51,8 @@
     ort.env.wasm.wasmPaths = { mjs: new URL("ort-wasm-simd-threaded.mjs", assets).href };
     ort.env.wasm.wasmBinary = wasm;
     session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+    // The first time takes longer than any other, and would be shown.
+    await session.run({ images: input(new Array(manifest.drawing.size ** 2).fill(0)) });
   }
 
   async function answer(name) {
@@ -118,8 +120,8 @@
   }
 
   function place(event) {
-    const box = paper.getBoundingClientRect();
-    return [(event.clientX - box.left) * (paper.width / box.width), (event.clientY - box.top) * (paper.height / box.height)];
+    const box = paper.getBoundingClientRect(), scale = paper.width / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
   }
 
   function drawn() {
@@ -193,8 +195,10 @@
       const total = weights.reduce((sofar, weight, at) => sofar + weight * level(at), unit / 2);
       return Math.min(Math.max(Math.floor(total / unit), 0), 255);
     };
-    const rows = Array.from({ length: side }, (_, y) => resize.map((weights) => sum(weights, (at) => small[y * side + at])));
-    return Array.from({ length: size * size }, (_, at) => sum(resize[Math.floor(at / size)], (y) => rows[y][at % size]));
+    const rows = Array.from({ length: side }, (_, y) =>
+      resize.map((weights) => sum(weights, (x) => small[y * side + x])));
+    return Array.from({ length: size * size }, (_, at) =>
+      sum(resize[Math.floor(at / size)], (y) => rows[y][at % size]));
   }
 
   function input(large) {
@@ -233,7 +237,9 @@
       row.classList.toggle("best", at === best);
       fill(row, said.probabilities[at], `${(100 * said.probabilities[at]).toFixed(1)} %`);
     });
-    room.querySelectorAll(".try-experts td").forEach((cell, at) => fill(cell, said.routing[at], said.routing[at].toFixed(2)));
+    room.querySelectorAll(".try-experts td").forEach((cell, at) => {
+      fill(cell, said.routing[at], said.routing[at].toFixed(2));
+    });
     find(".try-time").textContent = `${said.took.toFixed(1)} ms in this browser, one thread`;
     hear(`${manifest.classes[best]}, ${share} %`);
     room.dispatchEvent(new CustomEvent("prediction", { detail: said }));
