@@ -1,4 +1,4 @@
-.PHONY: help check fix test docs
+.PHONY: help check fix test docs site
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -17,5 +17,8 @@ fix: ## format, mend what can be mended, bring the cards up to date
 test: ## tests only
 	pytest
 
-docs: ## the site, at localhost:8000
+docs: ## the site while it is written, at localhost:8000
 	effcc docs && mkdocs serve
+
+site: ## the site to be put somewhere, with a model to try, in site/
+	effcc docs --build

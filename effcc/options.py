@@ -216,7 +216,16 @@ def _count(text: str) -> int:
 
 
 def _of_docs(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
+    one = sub.add_mutually_exclusive_group()
+    one.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
+    one.add_argument("--build", action="store_true", help="build the site as well")
+    add = sub.add_argument
+    add("--out", metavar="DIR", help="build: the folder to build it in (site)")
+    add("--offline", action="store_true", help="build: pages that open as files, and a zip of them")
+    tried = sub.add_mutually_exclusive_group()
+    named = "build: the model to try on a page; the newest run of cc_pico_4e unless stated"
+    tried.add_argument("--demo", metavar="CKPT", help=named)
+    tried.add_argument("--no-demo", action="store_true", help="build: no model to try")
 
 
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {

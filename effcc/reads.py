@@ -120,10 +120,16 @@ def new(args: argparse.Namespace) -> int:
 
 
 def docs(args: argparse.Namespace) -> int:
-    """Write the model cards, or check that they are up to date."""
+    """Write the model cards, check that they are up to date, or build the site."""
+    at = home.find()
+    if args.build:
+        from effcc import sitebuild
+
+        return sitebuild.build(args, at)
+    if args.out or args.offline or args.demo or args.no_demo:
+        raise UsageError("docs: --out, --offline, --demo and --no-demo go with --build")
     from effcc.report import cards
 
-    at = home.find()
     stale = cards.stale(at)
     if args.check:
         for path in stale:

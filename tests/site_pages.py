@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import os
 import shutil
 import subprocess
@@ -18,12 +19,17 @@ from effcc.report import cards
 
 def build(root):
     """The shipped documentation in `root`, with cards written afresh; the folder of its pages."""
+    cards.write(shipped(root))
+    mkdocs(root)
+    return root / "site"
+
+
+def shipped(root):
+    """All that the site is made of, in a folder of a test's own."""
     for folder in ("registry", "model-index", "docs"):
         shutil.copytree(ROOT / folder, root / folder)
     shutil.copy(ROOT / "mkdocs.yml", root)
-    cards.write(Home(root))
-    mkdocs(root)
-    return root / "site"
+    return Home(root)
 
 
 def mkdocs(root, *, strict=True):
@@ -99,3 +105,13 @@ def show(chrome, url, *, width=1280, height=900, scheme="light"):
 def severe(chrome):
     """What the console complains of since it was last asked."""
     return [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def requests(chrome):
+    """The addresses that pages asked for since this was last asked."""
+    events = (json.loads(entry["message"])["message"] for entry in chrome.get_log("performance"))
+    return [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]

@@ -238,3 +238,24 @@ def test_what_torch_has_no_filter_for_is_pillows(interpolation):
         for fast in (False, True)
     ]
     assert np.array_equal(*pair)
+
+
+@pytest.mark.parametrize("filter_", ["bicubic", "bilinear", "lanczos", "nearest"])
+@pytest.mark.parametrize(("length", "size", "crop"), [(8, 32, 1.0), (8, 32, 0.875), (40, 32, 0.9)])
+def test_the_matrix_of_a_resize_does_to_the_bit_what_pillow_does(filter_, length, size, crop):
+    """In this form a page's script resizes what was drawn on it."""
+    chosen = how(size, crop, filter_)
+    weights = resize.matrix(length, chosen)
+
+    def along(levels):  # each row of it
+        return ((levels @ weights.T + resize.UNIT // 2) // resize.UNIT).clip(0, 255)
+
+    for seed in range(100):
+        image = noise(length, length, seed)
+        levels = image[:, :, 0].astype(np.int64)
+        assert np.array_equal(along(along(levels).T).T, for_evaluation(image, chosen)[0].numpy())
+
+
+def test_a_resize_without_rounding_has_no_such_matrix():
+    with pytest.raises(ValueError, match="tf_bicubic"):
+        resize.matrix(8, how(interpolation="tf_bicubic"))

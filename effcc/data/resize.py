@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +21,8 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# Pillow's weights of 8-bit levels are whole multiples of 1/UNIT (PRECISION_BITS in its Resample.c).
+UNIT = 2**22
 # What torch resizes as Pillow does.
 _BY_TORCH = ("bilinear", "bicubic")
 
@@ -44,6 +47,30 @@ def for_evaluation(pixels: Pixels, how: Preprocessing) -> Tensor:
     resized = image.resize((width, height), _FILTERS[how.interpolation])
     left, top = (width - size) // 2, (height - size) // 2
     return tensor(resized.crop((left, top, left + size, top + size)))
+
+
+def matrix(length: int, how: Preprocessing) -> NDArray[np.int64]:
+    """`for_evaluation` of a square image as arithmetic, for where there is no Pillow.
+
+    With this matrix m, (size, length), in units of `UNIT`, the levels x of a channel become m x m':
+    first along each row, then along each column; after each of the two, halves are rounded up and
+    what is beyond 0 and 255 is cut off. Pillow computes in the same units.
+
+    Args:
+        length: pixels along a side of the image.
+        how: with one of Pillow's filters.
+
+    Raises:
+        ValueError: it is not one of Pillow's.
+    """
+    if how.interpolation not in _FILTERS:
+        raise ValueError(f"{how.interpolation} is not rounded to whole levels")
+    size, padding = how.image_size, how.crop_padding
+    longer = max(size, math.floor(size / how.crop_pct) if padding is None else size + padding)
+    units = Image.fromarray(UNIT * np.eye(length, dtype=np.int32))  # row i: what pixel i adds
+    rows = np.asarray(units.resize((longer, length), _FILTERS[how.interpolation]), np.int64)
+    start = (longer - size) // 2
+    return rows[:, start : start + size].T.copy()
 
 
 def blank(how: Preprocessing) -> Tensor:

@@ -62,6 +62,15 @@ def network(spec: Spec, checkpoint: Checkpoint) -> EfficientNet:
     return model.eval()
 
 
+def routed(model: nn.Module) -> dict[str, InvertedResidual]:
+    """The blocks that route, by name, in the order of the `routing` that ONNX files put out."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, InvertedResidual) and module.conditional
+    }
+
+
 def to_safetensors(model: EfficientNet, spec: Spec, classes: Sequence[str], path: Path) -> Path:
     """Write the weights and, in the file's metadata, what they are of; returns `path`.
 
@@ -123,7 +132,7 @@ def to_onnx(
     check_installed()
     import onnx
 
-    blocks = _conditional(model)
+    blocks = routed(model)
     if routing and not blocks:
         raise UsageError(f"export --routing: {spec.name} has no conditional block")
     size, channels = spec.preprocessing.image_size, spec.network.in_channels
@@ -145,15 +154,6 @@ def to_onnx(
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-
-
-def _conditional(model: nn.Module) -> dict[str, InvertedResidual]:
-    """The blocks that route, by name."""
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, InvertedResidual) and module.conditional
-    }
 
 
 class _WithRouting(nn.Module):

@@ -1,5 +1,8 @@
 """A plugin of mkdocs: the cards in the navigation, and on the site whatever their figures link to.
 
+Besides, each page gets its policy, see `policy`, and what `effcc docs --build` asks for: a model to
+try, see `demo`, and search on pages that are opened from a file.
+
 A committed card links to files of the project, as a code host shows them. On the site these links
 lead to pages that are made when it is built, see `quoted`. So every number can be followed to its
 origin without a network.
@@ -15,11 +18,13 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mkdocs.config.base import Config
+from mkdocs.config.config_options import Type
 from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, InclusionLevel
 from mkdocs.utils import get_relative_url, write_file
 
-from effcc.report import quoted
+from effcc.report import demo, offline, quoted
+from effcc.report.policy import Policy
 
 # What the pages have beside the theme's own templates.
 _THEME = Path(__file__).with_name("theme")
@@ -40,12 +45,20 @@ _KEPT_HREF = re.compile(rf'href="{_KEPT}([^"#]+)(#L[0-9]+)?"')
 _NAMELESS = 'data-md-component="search" role="dialog"'
 
 
-class NoOptions(Config):
-    """The plugin has nothing to set."""
+class Options(Config):
+    """What `effcc docs --build` sets; mkdocs.yml leaves all as it is."""
+
+    # A folder of what a model to try is made of, see `report.demo`.
+    demo = Type(str, default="")
+    # Whether pages and search work when they are opened from files.
+    offline = Type(bool, default=False)
 
 
-class Cards(BasePlugin[NoOptions]):
+class Cards(BasePlugin[Options]):
     """Fills the section of mkdocs.yml's `nav` that is called Models, and brings in origins."""
+
+    _policy: Policy | None = None
+    _addresses: frozenset[str] = frozenset()
 
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first; add to the theme."""
@@ -57,10 +70,15 @@ class Cards(BasePlugin[NoOptions]):
         for section in config["nav"]:
             if "Models" in section:
                 section["Models"] = [f"models/{name}" for name in ("index.md", *shown)]
+        if self.config.offline:
+            config["use_directory_urls"] = False  # a folder's address opens no page of it
+            config["extra"]["from_a_file"] = True
         return config
 
     def on_files(self, files: Any, *, config: Any) -> Any:
         """Find the files that pages link to, and have a page laid out for each of their depths."""
+        if self.config.demo:
+            _bring(Path(self.config.demo), files, config)
         self._root = Path(config["docs_dir"]).parent
         quoted.forget()
         found = {
@@ -77,6 +95,10 @@ class Cards(BasePlugin[NoOptions]):
         self._blanks = {file.src_uri: depth for depth, file in depths.items()}
         for file in depths.values():
             files.append(file)
+        records = filter(None, map(quoted.copy, self._origins))
+        self._addresses = frozenset(
+            {file.dest_uri for file in (*files, *self._origins.values())} | set(records)
+        )
         return files
 
     def on_page_markdown(self, markdown: str, *, page: Any, config: Any, files: Any) -> str:
@@ -94,6 +116,8 @@ class Cards(BasePlugin[NoOptions]):
             origin = quoted.origin(link[1], page.file.src_uri, self._root)
             return f"]({_KEPT}{quote(origin)}{link[2] or ''})" if origin else link[0]
 
+        if page.file.src_uri == demo.PAGE and self.config.demo:
+            page.meta["scripts"] = [demo.SCRIPT]
         return _LINK.sub(kept, _TABLE.sub(table, markdown))
 
     def on_page_content(self, html: str, *, page: Any, config: Any, files: Any) -> str:
@@ -126,22 +150,34 @@ class Cards(BasePlugin[NoOptions]):
     # The theme's search reads a page when it is about to be laid out.
     on_page_context = CombinedEvent(_before_search, _after_search)
 
-    def on_post_page(self, output: str, *, page: Any, config: Any) -> str:
-        """Name what the theme leaves nameless, and keep the pages that are laid out for files."""
+    def on_post_template(self, output: str, *, template_name: str, config: Any) -> str:
+        """Give the page for addresses that lead nowhere its policy, and know the theme by it."""
+        if template_name != "404.html":
+            return output
         output = _named(output)
+        self._policy = Policy(output)
+        return self._policy.written(output)
+
+    def on_post_page(self, output: str, *, page: Any, config: Any) -> str:
+        """Give a page its policy, and keep those that are laid out for files."""
+        output = _named(output)
+        if self.config.offline:
+            output = offline.led(output, page.file.dest_uri, self._addresses)
+        if self._policy:
+            tried = page.file.src_uri == demo.PAGE and bool(self.config.demo)
+            output = self._policy.written(output, wasm=tried)
         depth = self._blanks.get(page.file.src_uri)
         if depth is not None:
             self._laid_out[depth] = (page.url, output)
         return output
 
-    def on_post_template(self, output: str, *, template_name: str, config: Any) -> str:
-        """The same for pages of the theme, such as the one for wrong addresses."""
-        return _named(output)
-
+    @event_priority(-100)  # search has written its index
     def on_post_build(self, *, config: Any) -> None:
         """Write the page of every file that is linked to, and records as they are besides."""
         for path, content in self._written():
             write_file(content.encode(), str(Path(config["site_dir"], path)))
+        if self.config.offline:
+            offline.write_index(Path(config["site_dir"]))
 
     def _written(self) -> Iterator[tuple[str, str]]:
         for origin, file in self._origins.items():
@@ -156,6 +192,15 @@ class Cards(BasePlugin[NoOptions]):
 
 def _named(output: str) -> str:
     return output.replace(_NAMELESS, f'{_NAMELESS} aria-label="Search"')
+
+
+def _bring(made: Path, files: Any, config: Any) -> None:
+    """Put a model to try on the site, and its page."""
+    for path in sorted(made.iterdir()):
+        uri = f"{demo.ASSETS}/{path.name}"
+        files.append(File.generated(config, uri, abs_src_path=str(path)))
+    tried = files.get_file_from_path(demo.PAGE)
+    tried.content_string = demo.page(tried.content_string, made)
 
 
 def _page_of(origin: str, config: Any) -> File:

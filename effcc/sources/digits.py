@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from effcc.catalog.spec import Data
 from effcc.sources.split import Arrays, Split, fingerprint
@@ -27,7 +27,7 @@ class Digits:
 
         bundle: Any = load_digits()
         order = np.random.RandomState(1797).permutation(len(bundle.target))
-        levels: NDArray[np.uint8] = np.round(bundle.images * (255 / 16)).astype(np.uint8)
+        levels = grey(bundle.images)
         bounds = {"test": order[:360], "val": order[360:540], "train": order[540:]}
         self._splits: dict[str, Split] = {
             name: Arrays(
@@ -44,3 +44,8 @@ class Digits:
     def split(self, name: str) -> Split:
         """The images of `train`, `val` or `test`."""
         return self._splits[name]
+
+
+def grey(counts: ArrayLike) -> NDArray[np.uint8]:
+    """The levels of pixels in which so many of the 16 points of a finer scan, 4 by 4, are ink."""
+    return np.round(np.asarray(counts) * (255 / 16)).astype(np.uint8)
