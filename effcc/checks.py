@@ -34,7 +34,7 @@ def check(args: argparse.Namespace) -> int:
 
 def _check_project(args: argparse.Namespace) -> int:
     from effcc import history
-    from effcc.catalog import registry, results, timings
+    from effcc.catalog import registry, results, routings, timings
     from effcc.claims import modelindex
     from effcc.proof import verify
     from effcc.request import DEFAULT_SOURCE
@@ -51,7 +51,7 @@ def _check_project(args: argparse.Namespace) -> int:
         return error.exit_code
     runs = {entry.spec.name: results.runs(entry, at) for entry in entries}
     measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
-    judged = [of.judged(at, name) for name in measured for of in (results, timings)]
+    judged = [of.judged(at, name) for name in measured for of in (results, timings, routings)]
     read = [record for records, _ in judged for record in records]
     records = sum(record.variant in names for record in read)
     known = history.beside(read, at)

@@ -1,8 +1,8 @@
 """Measurements: one JSON file a run, with its provenance, written once and never changed.
 
-A folder of records holds two kinds: accuracies, which are `Record`s here, and times, see `timings`.
-One that somebody edited is still read, and says so: it is nobody's result. A file that is no record
-is a problem to report, and spoils none of the others.
+A folder of records holds three kinds: accuracies, which are `Record`s here, times, see `timings`,
+and what experts do, see `routings`. One that somebody edited is still read, and says so: it is
+nobody's result. A file that is no record is a problem to report, and spoils none of the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from effcc.catalog import registry, schema, seal
 from effcc.catalog.registry import Entry
@@ -26,7 +26,10 @@ from effcc.ground.home import Home
 
 _Made = TypeVar("_Made")
 # The schema of a record, by its verb; the others' is `result`.
-_SCHEMAS = {"bench": "bench"}
+_SCHEMAS = {"bench": "bench", "routing": "routing"}
+# The names of the files of one kind: they may be large, and whoever wants another need not read
+# them.
+_ROUTING = "-routing-"
 # Who computes the logits where no engine does: the network as it trains.
 NETWORK = "network"
 _GLANCE = 60  # characters of a value that a list or a card still prints
@@ -89,6 +92,19 @@ class Record:
         return self.filed.place(*path)
 
 
+class OnImages(Protocol):
+    """What records of either kind say of the images and settings that they were made with."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def settings(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def overrides(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def dataset(self) -> Dataset: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A record beside the registry of today: `differs` says why it is not the variant's result."""
@@ -110,8 +126,8 @@ def runs(entry: Entry, home: Home) -> list[Run]:
     return [Run(record, differs[record.id]) for record in accurate]
 
 
-def beside_registry(entry: Entry, home: Home, records: Iterable[Record]) -> dict[str, str]:
-    """Why each record of accuracy, by id, is not the registered variant's result; empty if it is.
+def beside_registry(entry: Entry, home: Home, records: Iterable[OnImages]) -> dict[str, str]:
+    """Why each record, by id, is not the registered variant's result; empty if it is.
 
     It is if it is as it was written, nothing was overridden, and the settings that decide a result
     are those that the registry has now.
@@ -179,7 +195,7 @@ def plain(record: Record) -> dict[str, Any]:
 
 
 def write(data: Mapping[str, Any], home: Home) -> Path:
-    """Seal a record of either kind, as plain data, and write it to its place; as `save`."""
+    """Seal a record of any kind, as plain data, and write it to its place; as `save`."""
     path = home.results / data["variant"] / f"{data['id']}.json"
     files.create(path, json.dumps(seal.sealed(data), indent=1, ensure_ascii=False) + "\n")
     return path
@@ -206,10 +222,12 @@ def every(
     """A variant's records of one kind, the name of its schema, oldest first; and what is wrong."""
     found, wrong = list[_Made](), list[Problem]()
     for path in sorted((home.results / variant).glob("*.json")):
-        is_kind = kind == "result"  # of what cannot be read, told once
+        if (_ROUTING in path.name) != (kind == "routing"):
+            continue
+        is_kind = kind in ("result", "routing")  # of what cannot be read, told once
         try:
             document = read(path, home.shown(path))
-            if is_kind := kind_of(document) == kind:
+            if is_kind := kind_of(document, path) == kind:
                 _hold(document, path)
                 record, more = make(document)
                 found.append(record)
@@ -220,7 +238,7 @@ def every(
 
 
 def opened(path: Path, home: Home) -> Document:
-    """A record of either kind, held against its schema and its place.
+    """A record of any kind, held against its schema and its place.
 
     Raises:
         BadFile: it is no record, or was moved.
@@ -232,7 +250,7 @@ def opened(path: Path, home: Home) -> Document:
 
 def _hold(document: Document, path: Path) -> None:
     """Hold a record against its schema and its place; raises BadFile."""
-    if found := schema.problems(document, kind_of(document)):
+    if found := schema.problems(document, kind_of(document, path)):
         raise BadFile(*found)
     data = document.data
     if (data["variant"], data["id"]) != (path.parent.name, path.stem):
@@ -240,10 +258,13 @@ def _hold(document: Document, path: Path) -> None:
         raise BadFile(Problem(Place(document.file), "id", message))
 
 
-def kind_of(document: Document) -> str:
-    """The schema that a file should follow, by its verb."""
+def kind_of(document: Document, path: Path) -> str:
+    """The schema that a file should follow, by its verb; one of routing also by its name."""
+    if _ROUTING in path.name:
+        return "routing"
     verb = document.data.get("verb") if isinstance(document.data, dict) else None
-    return _SCHEMAS.get(str(verb), "result")
+    found = _SCHEMAS.get(str(verb), "result")
+    return "result" if found == "routing" else found
 
 
 def filed(document: Document, wrong: list[Problem]) -> tuple[Filed, list[Problem]]:
@@ -256,7 +277,7 @@ def filed(document: Document, wrong: list[Problem]) -> tuple[Filed, list[Problem
 
 
 def edited(record: Any) -> bool:
-    """Whether a record of either kind is not what was written."""
+    """Whether a record of any kind is not what was written."""
     return record.filed is not None and record.filed.seal is Seal.BROKEN
 
 
