@@ -76,16 +76,14 @@ def _notes(made: Routing) -> list[str]:
         drift = f"{many(len(made.drift.epochs), 'epoch')}, over the validation split"
     return [
         *item("entropy", "bits of a routing weight, as a coin's: 0 on or off, 1 a half"),
-        *item("apart", "how far two classes' mean weights are, on average over pairs and experts"),
-        *item(
-            "dead, on",
-            f"experts with a mean weight below {DEAD} for every class, or above {1 - DEAD}",
-        ),
+        *item("apart", "by how much two classes' mean weights differ, over pairs and experts"),
+        *item("dead, on", f"mean weight below {DEAD} for every class, or above {1 - DEAD}"),
         *item(
             "expert",
-            "the most class-specific: of its weight's variance, the share between classes",
-            f"is largest; by chance it would be {three(100 * made.by_chance)} %. "
-            f"Deviations below {MOVES} are left out",
+            "the most class-specific: the share of its weight's variance that lies",
+            f"between classes is largest; by chance: {three(100 * made.by_chance)} %. "
+            f"Left out: standard",
+            f"deviations below {MOVES}",
         ),
         *item("images", images),
         *item("drift", drift),

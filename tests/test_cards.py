@@ -16,11 +16,11 @@ import modelindex as outside  # the reference reader of the format
 import pytest
 from conftest import ROOT
 from mkdocs.utils import meta
-from records import bench, record
+from records import bench, record, routing
 from rendered import WORST, Page, to_html
 
 from effcc import cli
-from effcc.catalog import registry, results, timings
+from effcc.catalog import registry, results, routings, timings
 from effcc.catalog.results import Metric
 from effcc.claims import modelindex
 from effcc.ground.document import model_index_comment
@@ -535,6 +535,10 @@ def hostile_project(project, text):
     said = {"kind": "cpu", "count": 1, "name": text, "threads": 2, "cores": text}
     timed = bench(project, "hostile", command=text, device=said, versions={"torch": text})
     timings.save(replace(timed, git={"commit": text, "dirty": True}), project)
+    routed = routing(project, "hostile", command=text, device=said, versions={"torch": text})
+    data = replace(routed.dataset, title=text)
+    by = replace(routed, dataset=data, git={"commit": text, "dirty": True}, measured_by=text)
+    routings.save(by, project)
     texts = cards.pages(project)
     return texts[project.models / "hostile.md"], texts[project.models / "index.md"]
 

@@ -259,8 +259,7 @@ def read_routing(document: Document) -> tuple[Routing, list[Problem]]:
         }
         data["drift"] = Drift(tuple(data["drift"]["epochs"]), means)
     made = Routing(**data)
-    if wrong := [document.problem(path, message) for path, message in _unfit(made)]:
-        return made, results.filed(document, wrong)[1]
+    wrong = [document.problem(path, message) for path, message in _unfit(made)]
     file, wrong = results.filed(document, wrong)
     return replace(made, filed=file), wrong
 
@@ -270,9 +269,9 @@ def _unfit(made: Routing) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if len(made.counts) != len(made.classes) or not 0 < made.images <= made.dataset.images:
         yield ("counts",), "not an image count for each class; restore the record"
     for number, block in enumerate(made.blocks):
-        rows = [row for row in (*block.means, *block.spreads) if row]
-        right = len(block.means) == len(block.spreads) == len(made.classes)
-        if not right or not rows or {len(row) for row in rows} != {len(block.experts)}:
+        wanted = [len(block.experts) if count else 0 for count in made.counts]
+        found = [[len(row or ()) for row in rows] for rows in (block.means, block.spreads)]
+        if found != [wanted, wanted]:
             yield (("blocks", number), "not a weight for each class and expert; restore the record")
     sizes = {block.name: len(block.experts) for block in made.blocks}
     for number, each in enumerate(made.specialists):

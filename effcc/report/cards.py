@@ -11,21 +11,23 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from effcc.catalog import registry, results, timings
+from effcc.catalog import registry, results, routings, timings
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
+from effcc.catalog.routings import Routing
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import PLAIN, VARIANT, Bench
 from effcc.claims import modelindex
 from effcc.claims.claim import Claim, Fact, Result
 from effcc.ground import files
-from effcc.ground.errors import Place
+from effcc.ground.errors import Place, Problem
 from effcc.ground.home import Home
 from effcc.ground.words import many, three
 from effcc.proof import verify
 from effcc.proof.comparison import Comparison
-from effcc.report import figures, markdown, origins
+from effcc.report import experts, figures, markdown, origins
+from effcc.report.experts import Experts
 from effcc.report.origins import Figure
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
@@ -59,6 +61,7 @@ class Card:
     settings: Sequence[Setting]
     bench: Bench | None  # the newest of the registered variant
     other_benches: Sequence[tuple[Bench, str]]  # newest first, and what differs
+    experts: Experts | None  # what the newest record of routing shows
     strange: Sequence[str]  # files among the records that are none
 
     @property
@@ -73,6 +76,7 @@ class Card:
             *origins.claimed(self.claim, self.comparisons),
             *origins.computed(self.spec, self.cost),
             *origins.measured(self.headlines, self.bench),
+            *origins.routed(self.experts),
         ]
 
     def blocks(self, stage: int) -> list[Block]:
@@ -139,6 +143,7 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
         spec.name, home, source=SHOWN_PROFILE, claims={entry.claim.name: entry.claim}
     )
     bench, others = _benches(spec, home)
+    routed, unfit = routings.judged(home, spec.name)
     return Card(
         spec=spec,
         claim=entry.claim,
@@ -149,7 +154,8 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
         settings=list(_settings(spec, profile)),
         bench=bench,
         other_benches=others,
-        strange=_strange(spec.name, home),
+        experts=experts.of(entry, home, routed),
+        strange=_strange(spec.name, home, routed, unfit),
     )
 
 
@@ -215,6 +221,7 @@ def template(name: str) -> Any:
         "mark": markdown.mark,
         "origin": markdown.origin,
         "many": many,
+        "title": experts.title,
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
     }
     environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"
@@ -231,11 +238,13 @@ def _benches(spec: Spec, home: Home) -> tuple[Bench | None, list[tuple[Bench, st
     return shown, [(bench, why) for bench, why in differs if bench is not shown]
 
 
-def _strange(name: str, home: Home) -> list[str]:
+def _strange(
+    name: str, home: Home, routed: Sequence[Routing], unfit: Sequence[Problem]
+) -> list[str]:
     accuracies, problems = results.judged(home, name)
-    found = [*accuracies, *timings.load(home, name)]
+    found = [*accuracies, *timings.load(home, name), *routed]
     records = {record.place().file for record in found}
-    return sorted({problem.place.file for problem in problems} - records)
+    return sorted({problem.place.file for problem in (*problems, *unfit)} - records)
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:
