@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from records import PICTURE, record, routing
 from rendered import HOSTILE, WORST, Page, to_html
+from site_pages import severe, show
 
 from effcc.catalog import registry, results, routings
 from effcc.report import cards, experts, heatmap
@@ -112,7 +113,7 @@ def test_the_numbers_stand_in_a_table(project):
     text = shown(project)
     note = text.partition("??? note")[2]
     assert note.count("| expert | 0 | 1 | 2 |") == len(made.blocks)
-    assert "| 1 | 0.30 ± 0.05 | 0.90 ± 0.05 | 0.30 ± 0.05 |" in note
+    assert "| 1 | 0.30 ±0.05 | 0.90 ±0.05 | 0.30 ±0.05 |" in note
     page_ = Page(to_html(text))
     assert sum(tag == "table" for tag, _ in page_.elements) == len(made.blocks) + 1
 
@@ -278,3 +279,38 @@ def test_no_name_of_a_class_or_file_becomes_markup(project, text):
         value for _, attributes in hostile.elements for key, value in attributes if key == "alt"
     ]
     assert f"class {' '.join(text.split())} 0, weight 0.99" in labels
+
+
+# In a browser
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pictures_and_images_are_seen_on_desk_and_phone(browser, scheme, width):
+    chrome, address = browser
+    show(chrome, f"{address}/models/{NAME}/", width=width, scheme=scheme)
+
+    def ask(script):
+        return chrome.execute_script(f"return {script}")
+
+    assert ask("document.documentElement.scrollWidth") <= width
+    sizes = ask(
+        "[...document.querySelectorAll('.specialists img')].map(i => [i.naturalWidth, i.width])"
+    )
+    assert len(sizes) == 36
+    for pixels, wide in sizes:
+        assert pixels == 8
+        assert wide % pixels == 0  # each pixel as wide as the next
+    maps = ask(
+        "[...document.querySelectorAll('.routing-maps figure svg')].map(s => "
+        "[s.getBoundingClientRect().left, s.getBoundingClientRect().right])"
+    )
+    assert len(maps) == 8
+    assert all(0 <= left < right <= width for left, right in maps)
+    cell, ground = ask(
+        "['.cell', '.ground'].map(k => getComputedStyle(document.querySelector("
+        "'.routing-maps figure ' + k)).fill)"
+    )
+    assert cell != ground
+    assert severe(chrome) == []

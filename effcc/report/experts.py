@@ -115,7 +115,7 @@ class Experts:
         """A table's row: a mean with its deviation for each class, or the extremes of many."""
         if self.named:
             return [
-                f"{mean[expert]:.2f} ± {spread[expert]:.2f}" if mean and spread else ""
+                f"{mean[expert]:.2f} ±{spread[expert]:.2f}" if mean and spread else ""
                 for mean, spread in zip(block.means, block.spreads, strict=True)
             ]
         high, low = self._extremes(block, expert)
