@@ -34,7 +34,7 @@ def check(args: argparse.Namespace) -> int:
 
 def _check_project(args: argparse.Namespace) -> int:
     from effcc import history
-    from effcc.catalog import registry, results, timings
+    from effcc.catalog import registry, results, routings, timings
     from effcc.claims import modelindex
     from effcc.proof import verify
     from effcc.request import DEFAULT_SOURCE
@@ -52,9 +52,9 @@ def _check_project(args: argparse.Namespace) -> int:
     measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
     shelves = {name: results.shelf(at, name) for name in measured}
     accuracies = {name: results.made(shelf, *results.KIND) for name, shelf in shelves.items()}
-    times = {name: results.made(shelf, *timings.KIND) for name, shelf in shelves.items()}
     runs = {e.spec.name: results.beside(e, accuracies[e.spec.name][0]) for e in entries}
-    judged = [kind[name] for name in measured for kind in (accuracies, times)]
+    judged = [accuracies[name] for name in measured]
+    judged += [results.made(shelves[n], *of.KIND) for n in measured for of in (timings, routings)]
     read = [record for records, _ in judged for record in records]
     records = sum(record.variant in names for record in read)
     known = history.beside(read, at)

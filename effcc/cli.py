@@ -17,6 +17,7 @@ from effcc import (
     options,
     reads,
     reproduction,
+    routes,
     runs,
     verdicts,
 )
@@ -61,6 +62,7 @@ VERBS = {
     "test": runs.test,
     "predict": runs.predict,
     "bench": measures.bench,
+    "routing": routes.routing,
     "export": exchange.export,
     "weights": exchange.weights,
     "results": ledger.results,

@@ -15,12 +15,11 @@ from effcc import checkout
 from effcc.ground.errors import Place, Problem
 
 if TYPE_CHECKING:
-    from effcc.catalog.results import Record
-    from effcc.catalog.timings import Bench
+    from effcc.catalog.ledger import Kept
     from effcc.ground.home import Home
 
 
-def beside(records: Sequence[Record | Bench], home: Home) -> list[Record | Bench]:
+def beside(records: Sequence[Kept], home: Home) -> list[Kept]:
     """The records, the unsealed ones with what the last commit says of their files.
 
     One process of git answers for all. Where it knows nothing of a file, or there is no git, the
@@ -31,7 +30,7 @@ def beside(records: Sequence[Record | Bench], home: Home) -> list[Record | Bench
     if not any(record.filed and record.filed.seal is Seal.NONE for record in records):
         return list(records)
     blobs = _blobs(home)
-    found: list[Record | Bench] = []
+    found: list[Kept] = []
     for record in records:
         assert record.filed
         name = record.place().file
@@ -43,7 +42,7 @@ def beside(records: Sequence[Record | Bench], home: Home) -> list[Record | Bench
     return found
 
 
-def problems(read: Sequence[Record | Bench], known: Sequence[Record | Bench]) -> list[Problem]:
+def problems(read: Sequence[Kept], known: Sequence[Kept]) -> list[Problem]:
     """Records that only the commit shows to be edited: as they were read, and as `beside` says."""
     from effcc.catalog.results import edited
 
@@ -53,7 +52,7 @@ def problems(read: Sequence[Record | Bench], known: Sequence[Record | Bench]) ->
     return [Problem(Place(record.place().file), "", message) for record in changed]
 
 
-def words(records: Sequence[Record | Bench]) -> str:
+def words(records: Sequence[Kept]) -> str:
     """How many have no digest, and of how many the commit tells that they are what was made."""
     from effcc.catalog.seal import Seal
 

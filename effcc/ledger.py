@@ -14,9 +14,7 @@ from effcc.ground.errors import UsageError
 from effcc.ground.words import many
 
 if TYPE_CHECKING:
-    from effcc.catalog.ledger import Line
-    from effcc.catalog.results import Record
-    from effcc.catalog.timings import Bench
+    from effcc.catalog.ledger import Kept, Line
 
 
 def results(args: argparse.Namespace) -> int:
@@ -39,7 +37,7 @@ def _list(words: Sequence[str], as_json: bool) -> int:
         print(json.dumps([_row(line) for line in lines], indent=1, ensure_ascii=False))
         return 0
     heads = (
-        *("record", "variant", "verb", "on", "top-1, or ms a call", "seed", "commit"),
+        *("record", "variant", "verb", "on", "top-1, ms a call, or apart", "seed", "commit"),
         *("seal", "differs from the registry"),
     )
     cells = [
@@ -82,6 +80,8 @@ def _compare(words: Sequence[str], as_json: bool) -> int:
 
     found = _named("compare", words, 2)
     _of_one_kind("compare", found)
+    if kind := next((tally.kind(r) for r in found if not isinstance(r, Record | Bench)), ""):
+        raise UsageError(f"results compare: {kind} is a picture, not a figure; see the card")
     accuracies = [record for record in found if isinstance(record, Record)]
     times = [record for record in found if isinstance(record, Bench)]
     if as_json:
@@ -108,7 +108,7 @@ def _diff(words: Sequence[str], as_json: bool) -> int:
 _ACTIONS = {"list": _list, "show": _show, "compare": _compare, "diff": _diff}
 
 
-def _named(action: str, words: Sequence[str], least: int, most: int = 99) -> list[Record | Bench]:
+def _named(action: str, words: Sequence[str], least: int, most: int = 99) -> list[Kept]:
     if not least <= len(words) <= most:
         wanted = many(least, "record") + ("" if most == least else " or more")
         raise UsageError(f"results {action}: name {wanted}; effcc results list prints them")
@@ -119,17 +119,19 @@ def _named(action: str, words: Sequence[str], least: int, most: int = 99) -> lis
     return history.beside([ledger.find(word, at) for word in words], at)
 
 
-def _of_one_kind(action: str, records: Sequence[Record | Bench]) -> None:
-    """Refuse an accuracy beside a time: they have next to nothing in common.
+def _of_one_kind(action: str, records: Sequence[Kept]) -> None:
+    """Refuse records of two kinds: they have next to nothing in common.
 
     Raises:
-        UsageError: there are both.
+        UsageError: there are several.
     """
-    if len({type(record) for record in records}) > 1:
-        raise UsageError(f"results {action}: an accuracy and a time; name records of one kind")
+    kinds = list(dict.fromkeys(tally.kind(record) for record in records))
+    if len(kinds) > 1:
+        both = " and ".join(kinds)
+        raise UsageError(f"results {action}: {both}; name records of one kind")
 
 
-def _standing(line: Line, record: Record | Bench) -> Line:
+def _standing(line: Line, record: Kept) -> Line:
     """A record's line with what the repository says of it."""
     from effcc.catalog import results
     from effcc.catalog.seal import Seal
@@ -140,6 +142,7 @@ def _standing(line: Line, record: Record | Bench) -> Line:
 
 def _row(line: Line) -> dict[str, Any]:
     from effcc.catalog.results import Record
+    from effcc.catalog.timings import Bench
 
     record = line.record
     assert record.filed
@@ -159,8 +162,11 @@ def _row(line: Line) -> dict[str, Any]:
         row["fingerprint"] = record.dataset.fingerprint
         if top1:
             row |= {"top1": top1.value, "low": top1.low, "high": top1.high, "n": top1.n}
-    else:
+    elif isinstance(record, Bench):
         row["seconds_a_call"] = {
             f"{t.engine}, {t.network}, batch {t.batch}": t.median for t in record.timings
         }
+    else:
+        row["fingerprint"] = record.dataset.fingerprint
+        row["classes_apart"] = {block.name: block.distance for block in record.blocks}
     return row

@@ -11,7 +11,9 @@ from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem, UsageErro
 from effcc.nn import engines
 
 # The verbs that resolve a variant, and so take settings.
-TAKE_SETTINGS = ("fit", "validate", "test", "predict", "bench", "export", "show", "reproduce")
+TAKE_SETTINGS = (
+    *("fit", "validate", "test", "predict", "bench", "routing", "export", "show", "reproduce"),
+)
 # What export writes.
 FORMATS = ("safetensors", "timm", "onnx", "hub")
 # What convert writes: see catalog/formats.py, which help need not read.
@@ -96,6 +98,14 @@ def _of_bench(sub: argparse.ArgumentParser) -> None:
     add("--batch", nargs="+", default=["1", "16"], metavar="N", help="images a call (1 16)")
     add("--threads", metavar="N", help="threads of every engine; as many as torch takes")
     add("--seconds", default="5", metavar="S", help="for each engine, network and batch (5)")
+    add("--no-record", action="store_true", help="print only; leave registry and cards alone")
+
+
+def _of_routing(sub: argparse.ArgumentParser) -> None:
+    _of_a_run(sub)
+    add = sub.add_argument
+    add("--split", choices=("test", "val"), default="test", help="whose images (test)")
+    add("--images", action="store_true", help="put small images into the record, whoever's")
     add("--no-record", action="store_true", help="print only; leave registry and cards alone")
 
 
@@ -234,6 +244,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "test": _of_a_measurement,
     "predict": _of_predict,
     "bench": _of_bench,
+    "routing": _of_routing,
     "export": _of_export,
     "weights": _of_weights,
     "list": _of_list,

@@ -55,9 +55,12 @@ def _of_accuracy(word: str, at: Home) -> Record:
 
     found = find(word, at)
     if not isinstance(found, Record):
+        again, then = f"bench {found.variant}", "compare"
+        if found.verb == "routing":
+            again, then = f"routing --config registry/{found.variant}.yaml --ckpt_path FILE", "diff"
         raise UsageError(
-            f"{found.id} is a time: measure again with effcc bench {found.variant}, then "
-            "effcc results compare"
+            f"{found.id} is {tally.kind(found)}: measure again with effcc {again}, then effcc "
+            f"results {then}"
         )
     if "top1" not in found.metrics:
         raise UsageError(f"{found.id} has no accuracy that could come back")

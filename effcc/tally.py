@@ -10,6 +10,7 @@ from effcc import terminal
 from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
+    from effcc.catalog.ledger import Kept
     from effcc.catalog.results import Metric, Record
     from effcc.catalog.timings import Bench
 
@@ -22,29 +23,41 @@ def share(metric: Metric) -> str:
     return f"{100 * metric.value:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def commit(record: Record | Bench) -> str:
+def commit(record: Kept) -> str:
     """A record's commit, short; with a plus if files differed from it."""
     git = record.git
     return f"{git['commit'][:7]}{'+' if git['dirty'] else ''}" if git["commit"] else "none"
 
 
-def on(record: Record | Bench) -> str:
+def on(record: Kept) -> str:
     """What was measured on: images, or a machine."""
+    from effcc.catalog.timings import Bench
+
+    if isinstance(record, Bench):
+        return f"{record.device['name']}, {many(record.threads, 'thread')}"
+    return f"{record.dataset.title}, {record.dataset.split}"
+
+
+def kind(record: Kept) -> str:
+    """What a record is of, with its article."""
+    return {"bench": "a time", "routing": "a routing"}.get(record.verb, "an accuracy")
+
+
+def figure(record: Kept) -> str:
+    """What a list shows of a record.
+
+    An accuracy with its interval; the time of the fastest engine's smallest batch; or how far the
+    routing of classes is apart where it is most.
+    """
     from effcc.catalog.results import Record
-
-    if isinstance(record, Record):
-        return f"{record.dataset.title}, {record.dataset.split}"
-    return f"{record.device['name']}, {many(record.threads, 'thread')}"
-
-
-def figure(record: Record | Bench) -> str:
-    """An accuracy with its interval, or the time of the fastest engine's smallest batch."""
-    from effcc.catalog.results import Record
-    from effcc.catalog.timings import VARIANT
+    from effcc.catalog.timings import VARIANT, Bench
 
     if isinstance(record, Record):
         top1 = record.metrics.get("top1")
         return share(top1) if top1 else ""
+    if not isinstance(record, Bench):
+        most = max(record.blocks, key=lambda block: block.distance)
+        return f"{most.distance:.3f} in {most.name}"
     fastest = min(
         (t for t in record.timings if t.network == VARIANT),
         key=lambda t: (t.batch, t.median),
@@ -55,7 +68,7 @@ def figure(record: Record | Bench) -> str:
     return f"{three(1000 * fastest.median)} ms of {fastest.batch} by {fastest.engine}"
 
 
-def seal(record: Record | Bench) -> str:
+def seal(record: Kept) -> str:
     """What its digest says, in a word or three."""
     from effcc.catalog.seal import Seal
 

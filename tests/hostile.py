@@ -3,9 +3,9 @@
 import json
 from dataclasses import replace
 
-from records import bench, record
+from records import bench, record, routing
 
-from effcc.catalog import results, timings
+from effcc.catalog import results, routings, timings
 
 ANOTHER_DAY = "20260201T120000Z-fit-digits-1"
 # Each calls `hit()` or fetches from elsewhere if anything of it becomes more than words.
@@ -101,6 +101,10 @@ def write(home, name, text):
     said = {"kind": "cpu", "count": 1, "name": text, "threads": 2, "cores": text}
     timed = bench(home, name, command=text, device=said, versions={"torch": text})
     timings.save(replace(timed, git={"commit": text, "dirty": True}), home)
+    routed = routing(home, name, command=text, device=said, versions={"torch": text})
+    data = replace(routed.dataset, title=text)
+    by = replace(routed, dataset=data, git={"commit": text, "dirty": True}, measured_by=text)
+    routings.save(by, home)
 
 
 ENTRY = """\

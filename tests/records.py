@@ -1,9 +1,11 @@
-"""Records of measurements that nobody made: of accuracy and of time."""
+"""Records of measurements that nobody made: of accuracy, of time and of routing."""
 
 from dataclasses import replace
 
 from effcc.catalog import registry, timings
 from effcc.catalog.results import Dataset, Record, accuracy
+from effcc.catalog.routings import Drift, Example, Expert, Routed, Routing, Specialist
+from effcc.catalog.spec import layout
 from effcc.catalog.timings import PLAIN, VARIANT, Bench, Machine, Peak, Timing
 
 
@@ -98,3 +100,94 @@ def bench(
         checkpoint=None,
     )
     return replace(made, **changes)
+
+
+# One grey pixel, as a picture.
+PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81y"
+    "tgAAAABJRU5ErkJggg=="
+)
+
+
+def routing(home, variant="cc_pico_4e", *, classes=None, settings=None, **changes):
+    """What a measurement of routing would leave.
+
+    Expert e of every block has a weight of about 0.9 for class e and less for the others, the more
+    clearly so the deeper its block is.
+    """
+    spec = registry.load(variant, home, source="digits", flags=settings)
+    names = tuple("0123456789") if classes is None else tuple(classes)
+    conditional = [block for block in layout(spec.network) if block.experts]
+    blocks = tuple(
+        _routed(block.name, block.experts, len(names), (at + 1) / len(conditional))
+        for at, block in enumerate(conditional)
+    )
+    last, experts = blocks[-1].name, range(min(2, len(blocks[-1].experts)))
+    made = Routing(
+        id="20260131T120000Z-routing-digits-test",
+        variant=variant,
+        verb="routing",
+        date="2026-01-31T12:00:00Z",
+        command=f"effcc routing --config registry/{variant}.yaml --ckpt_path last",
+        settings=spec.settings(),
+        overrides=spec.overrides(),
+        seed=spec.seed,
+        dataset=Dataset(
+            name="digits",
+            title="scanned digits",
+            split="test",
+            images=36 * len(names),
+            classes=len(names),
+            fingerprint="sha256:" + "ab" * 32,
+        ),
+        classes=names,
+        counts=(36,) * len(names),
+        blocks=blocks,
+        specialists=tuple(
+            Specialist(
+                last,
+                expert,
+                tuple(
+                    Example(at, expert, 0.99 - at / 100, f"image {at} of test", PICTURE)
+                    for at in range(6)
+                ),
+            )
+            for expert in experts
+        ),
+        drift=Drift(
+            (1, 2, 3),
+            {
+                block.name: tuple(
+                    tuple(round(0.5 + at * (one.mean - 0.5) / 2, 4) for one in block.experts)
+                    for at in range(3)
+                )
+                for block in blocks
+            },
+        ),
+        measured_by=None,
+        seconds=2.5,
+        git={"commit": None, "dirty": None},
+        versions={"python": "3.11.0", "torch": "2.9.0"},
+        device={"kind": "cpu", "count": 1, "name": "a processor", "threads": 2},
+        checkpoint={"path": "runs/last.ckpt", "sha256": "cd" * 32, "bytes": 1000},
+    )
+    return replace(made, **changes)
+
+
+def _routed(name, experts, classes, depth):
+    means = tuple(
+        tuple(
+            round(0.5 + 0.4 * depth * (1 if number % experts == expert else -0.5), 4)
+            for expert in range(experts)
+        )
+        for number in range(classes)
+    )
+    overall = [round(sum(row[expert] for row in means) / classes, 6) for expert in range(experts)]
+    return Routed(
+        name=name,
+        entropy=round(1 - depth / 2, 6),
+        distance=round(0.3 * depth, 6),
+        experts=tuple(Expert(mean, 0.2, round(0.8 * depth, 6)) for mean in overall),
+        means=means,
+        spreads=tuple((0.05,) * experts for _ in range(classes)),
+    )

@@ -1,5 +1,6 @@
 """Pages as readers get them: Markdown made into HTML as the site does, and taken apart."""
 
+import re
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -95,6 +96,14 @@ class Page(HTMLParser):
         self.elements.append(("!", decl))
 
     unknown_decl = handle_pi = handle_decl
+
+
+def legible(text):
+    """A page's text with its HTML tables written as its Markdown ones are."""
+    text = re.sub(r"<code>(.*?)</code>", r"`\1`", text)
+    text = re.sub(r'<a href="([^"]*)">(.*?)</a>', r"[\2](\1)", text)
+    text = re.sub(r"^<tr><t[dh]>(.*)</t[dh]></tr>$", r"| \1 |", text, flags=re.MULTILINE)
+    return re.sub(r"</t[dh]><t[dh]>", " | ", text)
 
 
 def to_html(text):

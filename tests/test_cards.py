@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT
 from mkdocs.utils import meta
 from records import bench, record
-from rendered import WORST, Page, to_html
+from rendered import WORST, Page, legible, to_html
 
 from effcc import cli
 from effcc.catalog import registry, results, timings
@@ -39,14 +39,6 @@ def page(project, name=VARIANT):
 
 def section(text, heading):
     return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-
-
-def legible(text):
-    """A page's text with its HTML tables written as its Markdown ones are."""
-    text = re.sub(r"<code>(.*?)</code>", r"`\1`", text)
-    text = re.sub(r'<a href="([^"]*)">(.*?)</a>', r"[\2](\1)", text)
-    text = re.sub(r"^<tr><t[dh]>(.*)</t[dh]></tr>$", r"| \1 |", text, flags=re.MULTILINE)
-    return re.sub(r"</t[dh]><t[dh]>", " | ", text)
 
 
 def unlinked(text):

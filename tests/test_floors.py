@@ -183,6 +183,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["fit", "--help"],
         ["shards", "--help"],
         ["bench", "--help"],
+        ["routing", "--help"],
         ["list"],
         ["list", "--json"],
         ["show", "cc_b0_4e"],
@@ -217,7 +218,7 @@ HELPED = {
     *("effcc.ground.home", "effcc.ground.words", "effcc.train", "effcc.train.process"),
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
     *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
-    "effcc.bridges",
+    *("effcc.bridges", "effcc.routes"),
 }
 LOADED = """
 import contextlib, io, sys

@@ -167,6 +167,17 @@ def test_the_measurement_at_the_end_is_that_of_one_process(double, single):
     assert two["metrics"]["top1"]["n"] == 360
 
 
+def test_the_drift_of_routing_is_that_of_one_process(double, single):
+    """The mean over the validation images of both, not of the first's."""
+    (two,), (one,) = records(double[0]), records(single)
+    ours, theirs = checkpoint(double[0], two)["routing"], checkpoint(single, one)["routing"]
+    assert ours.keys() == theirs.keys() == {1, 2, 3}
+    for epoch, means in theirs.items():
+        assert ours[epoch].keys() == means.keys()
+        for block, row in means.items():
+            assert ours[epoch][block] == pytest.approx(row, abs=3e-6)
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """The three classes of 37 images, a checkpoint, and how one process measures it."""

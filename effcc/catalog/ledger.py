@@ -1,4 +1,4 @@
-"""Every record of a project, of accuracy and of time: found by what people type, and compared."""
+"""Every record of a project, of any kind: found by what people type, and compared."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import registry, results, timings
+from effcc.catalog import registry, results, routings, timings
 from effcc.catalog.results import Record
+from effcc.catalog.routings import Routing
 from effcc.catalog.seal import sealed
 from effcc.catalog.spec import rule, settings_in_order
 from effcc.catalog.timings import Bench
@@ -19,13 +20,16 @@ from effcc.ground.words import closest
 # What a record says of its own making is no difference between two: names, and what came out.
 _OWN = ("schema", "id", "date", "digest", "spec_digest", "seconds", "steps", "metrics", "curve")
 _OWN_TIMES = ("timings", "peaks", "machine", "rounds")
+_OWN_ROUTING = ("counts", "blocks", "specialists", "drift", "measured_by")
+
+Kept = Record | Bench | Routing
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A record beside the registry of today: `differs` says why it is not the variant's result."""
 
-    record: Record | Bench
+    record: Kept
     differs: str
 
 
@@ -46,19 +50,21 @@ def everything(home: Home, variant: str | None = None) -> tuple[list[Line], list
         shelf = results.shelf(home, name)
         accuracies, wrong_accuracies = results.made(shelf, *results.KIND)
         times, wrong_times = results.made(shelf, *timings.KIND)
-        differs = results.beside_registry(entry, accuracies) if entry else {}
-        for record in accuracies:
+        routed, wrong_routed = results.made(shelf, *routings.KIND)
+        on_images: list[Record | Routing] = [*accuracies, *routed]
+        differs = results.beside_registry(entry, on_images) if entry else {}
+        for record in on_images:
             lines.append(Line(record, differs.get(record.id, _GONE)))
         for bench in times:
             lines.append(Line(bench, timings.differs(bench, entry.spec) if entry else _GONE))
-        wrong += [*wrong_accuracies, *wrong_times]
+        wrong += [*wrong_accuracies, *wrong_times, *wrong_routed]
     return sorted(lines, key=lambda line: (line.record.id, line.record.variant)), wrong
 
 
 _GONE = "the variant is gone"
 
 
-def find(word: str, home: Home) -> Record | Bench:
+def find(word: str, home: Home) -> Kept:
     """The record that somebody means: by the start of its id, `variant/` before it, or its path.
 
     Raises:
@@ -82,12 +88,12 @@ def find(word: str, home: Home) -> Record | Bench:
     return _read(found[0], home)
 
 
-def fingerprint(record: Record) -> str:
+def fingerprint(record: Record | Routing) -> str:
     """Twelve digits that tell images apart, for people."""
     return record.dataset.fingerprint.removeprefix("sha256:")[:12]
 
 
-def differences(one: Record | Bench, other: Record | Bench) -> dict[str, tuple[Any, Any]]:
+def differences(one: Kept, other: Kept) -> dict[str, tuple[Any, Any]]:
     """What two records do not share, by dotted key: settings, versions, machine, commit, images.
 
     A setting that one does not have because it is older had its default. None: not in the record.
@@ -121,14 +127,17 @@ def _unclear(word: str, found: list[Path], files: list[Path], home: Home) -> str
     return f"no record {word!r} in {home.shown(home.results)}/{hint}"
 
 
-def _read(path: Path, home: Home) -> Record | Bench:
+def _read(path: Path, home: Home) -> Kept:
     document = results.opened(path, home)
-    if results.kind_of(document) == "bench":
+    kind = results.kind_of(document, path)
+    if kind == "bench":
         return timings.read_bench(document)[0]
+    if kind == "routing":
+        return routings.read_routing(document)[0]
     return results.read_record(document)[0]
 
 
-def _data(record: Record | Bench) -> Mapping[str, Any]:
+def _data(record: Kept) -> Mapping[str, Any]:
     """What is written, or would be."""
     if record.filed:
         return record.filed.data
@@ -137,7 +146,7 @@ def _data(record: Record | Bench) -> Mapping[str, Any]:
 
 
 def _flat(data: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
-    own = () if above else (*_OWN, *_OWN_TIMES)
+    own = () if above else (*_OWN, *_OWN_TIMES, *_OWN_ROUTING)
     for key, value in data.items():
         if key in own:
             continue

@@ -1,8 +1,8 @@
 """Measurements: one JSON file a run, with its provenance, written once and never changed.
 
-A folder of records holds two kinds: accuracies, which are `Record`s here, and times, see `timings`.
-One that somebody edited is still read, and says so: it is nobody's result. A file that is no record
-is a problem to report, and spoils none of the others.
+A folder of records holds three kinds: accuracies, which are `Record`s here, times, see `timings`,
+and what experts do, see `routings`. One that somebody edited is still read, and says so: it is
+nobody's result. A file that is no record is a problem to report, and spoils none of the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from effcc.catalog import schema, seal
 from effcc.catalog.registry import Entry
@@ -26,7 +26,10 @@ from effcc.ground.home import Home
 
 _Made = TypeVar("_Made")
 # The schema of a record, by its verb; the others' is `result`.
-_SCHEMAS = {"bench": "bench"}
+_SCHEMAS = {"bench": "bench", "routing": "routing"}
+# The names of the files of one kind: they may be large, and whoever wants another need not read
+# them.
+_ROUTING = "-routing-"
 # Who computes the logits where no engine does: the network as it trains.
 NETWORK = "network"
 _GLANCE = 60  # characters of a value that a list or a card still prints
@@ -89,6 +92,19 @@ class Record:
         return self.filed.place(*path)
 
 
+class OnImages(Protocol):
+    """What records of either kind say of the images and settings that they were made with."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def settings(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def overrides(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def dataset(self) -> Dataset: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A record beside the registry of today: `differs` says why it is not the variant's result."""
@@ -128,8 +144,8 @@ def beside(entry: Entry, records: Sequence[Record]) -> list[Run]:
     return [Run(record, differs[record.id]) for record in accurate]
 
 
-def beside_registry(entry: Entry, records: Iterable[Record]) -> dict[str, str]:
-    """Why each record of accuracy, by id, is not the registered variant's result; empty if it is.
+def beside_registry(entry: Entry, records: Iterable[OnImages]) -> dict[str, str]:
+    """Why each record, by id, is not the registered variant's result; empty if it is.
 
     It is if it is as it was written, nothing was overridden, and the settings that decide a result
     are those that the registry has now.
@@ -200,7 +216,7 @@ def plain(record: Record) -> dict[str, Any]:
 
 
 def write(data: Mapping[str, Any], home: Home) -> Path:
-    """Seal a record of either kind, as plain data, and write it to its place; as `save`."""
+    """Seal a record of any kind, as plain data, and write it to its place; as `save`."""
     path = home.results / data["variant"] / f"{data['id']}.json"
     files.create(path, json.dumps(seal.sealed(data), indent=1, ensure_ascii=False) + "\n")
     return path
@@ -225,7 +241,7 @@ def every(
     home: Home, variant: str, kind: str, make: Callable[[Document], tuple[_Made, list[Problem]]]
 ) -> tuple[list[_Made], list[Problem]]:
     """A variant's records of one kind, the name of its schema, oldest first; and what is wrong."""
-    return made(shelf(home, variant), kind, make)
+    return made(shelf(home, variant, kind), kind, make)
 
 
 def made(
@@ -240,15 +256,17 @@ def made(
     return found, wrong
 
 
-def shelf(home: Home, variant: str) -> Shelf:
-    """Read a variant's files among the records."""
+def shelf(home: Home, variant: str, only: str = "") -> Shelf:
+    """Read a variant's files among the records, or `only` those that may be of one kind."""
     documents: dict[str, list[Document]] = {}
     problems: dict[str, list[Problem]] = {}
     for path in sorted((home.results / variant).glob("*.json")):
-        kind = "result"  # of what cannot be read
+        if only and (_ROUTING in path.name) != (only == "routing"):
+            continue
+        kind = "routing" if _ROUTING in path.name else "result"  # of what cannot be read
         try:
             document = read(path, home.shown(path))
-            kind = kind_of(document)
+            kind = kind_of(document, path)
             _hold(document, path)
             documents.setdefault(kind, []).append(document)
         except BadFile as error:
@@ -257,7 +275,7 @@ def shelf(home: Home, variant: str) -> Shelf:
 
 
 def opened(path: Path, home: Home) -> Document:
-    """A record of either kind, held against its schema and its place.
+    """A record of any kind, held against its schema and its place.
 
     Raises:
         BadFile: it is no record, or was moved.
@@ -269,7 +287,7 @@ def opened(path: Path, home: Home) -> Document:
 
 def _hold(document: Document, path: Path) -> None:
     """Hold a record against its schema and its place; raises BadFile."""
-    if found := schema.problems(document, kind_of(document)):
+    if found := schema.problems(document, kind_of(document, path)):
         raise BadFile(*found)
     data = document.data
     if (data["variant"], data["id"]) != (path.parent.name, path.stem):
@@ -277,10 +295,13 @@ def _hold(document: Document, path: Path) -> None:
         raise BadFile(Problem(Place(document.file), "id", message))
 
 
-def kind_of(document: Document) -> str:
-    """The schema that a file should follow, by its verb."""
+def kind_of(document: Document, path: Path) -> str:
+    """The schema that a file should follow, by its verb; one of routing also by its name."""
+    if _ROUTING in path.name:
+        return "routing"
     verb = document.data.get("verb") if isinstance(document.data, dict) else None
-    return _SCHEMAS.get(str(verb), "result")
+    found = _SCHEMAS.get(str(verb), "result")
+    return "result" if found == "routing" else found
 
 
 def filed(document: Document, wrong: list[Problem]) -> tuple[Filed, list[Problem]]:
@@ -293,7 +314,7 @@ def filed(document: Document, wrong: list[Problem]) -> tuple[Filed, list[Problem
 
 
 def edited(record: Any) -> bool:
-    """Whether a record of either kind is not what was written."""
+    """Whether a record of any kind is not what was written."""
     return record.filed is not None and record.filed.seal is Seal.BROKEN
 
 

@@ -18,6 +18,7 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
+from effcc.catalog.routings import Drift
 from effcc.catalog.spec import Network, architecture
 from effcc.ground.errors import UserError
 from effcc.ground.words import many
@@ -48,6 +49,7 @@ class Checkpoint:
     epochs: int = 0  # trained to their end
     steps: int = 0
     history: History = field(default_factory=History, repr=False)
+    drift: Drift | None = field(default=None, repr=False)  # None: the run kept none
 
     @property
     def num_classes(self) -> int | None:
@@ -103,6 +105,7 @@ def _read_torch(path: Path) -> Checkpoint:
         epochs=_epochs(data),
         steps=int(data.get("global_step", 0)) if ours else 0,
         history=_history(_of(data, "curve", dict)) if ours else History(),
+        drift=Drift.of(_of(data, "routing", dict)) if ours else None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from effcc.catalog import registry, results, timings
+from effcc.catalog import registry, results, routings, timings
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
@@ -25,7 +25,8 @@ from effcc.ground.home import Home
 from effcc.ground.words import many, three
 from effcc.proof import verify
 from effcc.proof.comparison import Comparison
-from effcc.report import figures, html, markdown, origins, workers
+from effcc.report import experts, figures, html, markdown, origins, workers
+from effcc.report.experts import Experts
 from effcc.report.origins import Figure
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
@@ -59,6 +60,7 @@ class Card:
     settings: Sequence[Setting]
     bench: Bench | None  # the newest of the registered variant
     other_benches: Sequence[tuple[Bench, str]]  # newest first, and what differs
+    experts: Experts | None  # what the newest record of routing shows
     strange: Sequence[str]  # files among the records that are none
 
     @property
@@ -73,6 +75,7 @@ class Card:
             *origins.claimed(self.claim, self.comparisons),
             *origins.computed(self.spec, self.cost),
             *origins.measured(self.headlines, self.bench),
+            *origins.routed(self.experts),
         ]
 
     def blocks(self, stage: int) -> list[Block]:
@@ -148,6 +151,7 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
             headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
     profile = entry.on(SHOWN_PROFILE)
     bench, others = _benches(spec, results.made(shelf, *timings.KIND)[0])
+    routed, _ = results.made(shelf, *routings.KIND)
     return Card(
         spec=spec,
         claim=entry.claim,
@@ -158,6 +162,7 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
         settings=list(_settings(spec, profile)),
         bench=bench,
         other_benches=others,
+        experts=experts.of(entry, routed),
         strange=shelf.strange,
     )
 
@@ -227,6 +232,7 @@ def template(name: str) -> Any:
         "origin": markdown.origin,
         "many": many,
         "setting": _setting,
+        "title": experts.title,
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
     }
     environment.filters["percent"] = lambda value, places=1: f"{100 * value:.{places}f} %"

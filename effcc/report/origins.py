@@ -13,6 +13,7 @@ from effcc.claims.claim import Claim
 from effcc.ground.errors import Place
 from effcc.ground.words import three
 from effcc.proof.verify import Comparison
+from effcc.report.experts import Experts, title
 
 CLAIMED, COMPUTED, MEASURED = "claimed", "computed", "measured"
 _ACCURACIES = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
@@ -67,3 +68,16 @@ def measured(runs: Sequence[Run], bench: Bench | None) -> Iterator[Figure]:
             name = f"ms a call of {timing.batch} by {timing.engine}"
             place = bench.place("timings", number, "median")
             yield Figure(name, MEASURED, three(1000 * timing.median), place)
+
+
+def routed(experts: Experts | None) -> Iterator[Figure]:
+    """What was recorded of routing, at its line in the record."""
+    for block in experts.record.blocks if experts else ():
+        assert experts
+        where = title(block.name)
+        for name, key in (
+            ("Distance of classes' routing", "distance"),
+            ("Routing, bit", "entropy"),
+        ):
+            value = f"{getattr(block, key):.3f}"
+            yield Figure(f"{name}, {where}", MEASURED, value, experts.place(block, key))

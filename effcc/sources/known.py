@@ -33,6 +33,9 @@ class Source(Protocol):
         ...
 
 
+# Those whose images anybody may show: records and cards hold some of them.
+FREE = frozenset({"digits"})
+
 SOURCES: dict[str, Callable[[Data], Source]] = {
     "digits": Digits,
     "folder": Folder,

@@ -5,17 +5,17 @@ Nothing here makes the processor wait for an accelerator, except at the steps th
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from effcc.data.loader import Batch
+from effcc.nn.routing import entropy, routers
 
 
 class Meter(L.Callback):
@@ -33,6 +33,9 @@ class Meter(L.Callback):
     Every epoch: `train_unreadable`, the images that could not be decoded; and at each validation
     `routing_entropy/<block>`: the mean over images and experts of the entropy of a routing weight,
     in bits. 0: every expert is fully on or off; 1: every weight is a half.
+
+    Checkpoints keep, for every epoch that was validated, each expert's mean weight over the images
+    of the validation split: `effcc routing` shows how it drifted. A number an epoch and expert.
     """
 
     def __init__(self) -> None:
@@ -41,6 +44,9 @@ class Meter(L.Callback):
         self._mark = 0.0  # when the last batch ended
         self._unreadable: Tensor | None = None
         self._entropies: dict[str, Entropy] = {}
+        self._means: dict[str, Means] = {}
+        self._counted: Tensor | None = None  # which images of the batch could be decoded
+        self.drift: dict[int, dict[str, list[float]]] = {}  # by epoch, from 1, and block
         self._hooks: list[RemovableHandle] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -107,25 +113,60 @@ class Meter(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listen to the routing of every conditional block."""
-        for name, module in pl_module.named_modules():
-            if name.endswith(".routing_fn"):
-                block = name.removeprefix("model.").removesuffix(".routing_fn")
-                self._entropies[block] = Entropy()
-                self._hooks.append(module.register_forward_hook(self._entropies[block]))
+        for block, layer in routers(pl_module).items():
+            self._entropies[block] = Entropy()
+            self._means[block] = Means(lambda: self._counted)
+            self._hooks.append(layer.register_forward_hook(self._hearing(block)))
+
+    def on_validation_batch_start(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Note which images count."""
+        self._counted = ~batch.unreadable
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log what was heard."""
+        """Log what was heard, and keep the means of the epoch."""
         for block, heard in self._entropies.items():
             pl_module.log(
                 f"routing_entropy/{block}", heard.mean, batch_size=heard.weights, sync_dist=True
             )
+        if not trainer.sanity_checking:
+            means = {block: heard.over_ranks(trainer) for block, heard in self._means.items()}
+            self.drift[trainer.current_epoch + 1] = {k: m for k, m in means.items() if m}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listen no more, and let the clock go on after the pause."""
         for hook in self._hooks:
             hook.remove()
-        self._hooks, self._entropies = [], {}
+        self._hooks, self._entropies, self._means = [], {}, {}
         self._mark = time.perf_counter()
+
+    def _hearing(self, block: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        hooks = self._entropies[block], self._means[block]
+
+        def hear(module: nn.Module, inputs: Any, logits: Tensor) -> None:
+            for hook in hooks:
+                hook(module, inputs, logits)
+
+        return hear
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the drift, as plain data."""
+        checkpoint["routing"] = {epoch: dict(means) for epoch, means in self.drift.items()}
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on from what was kept; a run from before this was kept begins here."""
+        kept: Mapping[int, Mapping[str, list[float]]] = checkpoint.get("routing") or {}
+        self.drift = {epoch: dict(means) for epoch, means in kept.items()}
 
 
 def _log_every(trainer: L.Trainer) -> int:
@@ -152,11 +193,29 @@ class Entropy:
         return float(self._bits) / self.weights if self._bits is not None and self.weights else 0.0
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Of sigmoid(logits), as that of a coin, in bits; of the same shape.
+class Means:
+    """A forward hook on a routing layer: each expert's mean weight over the images that count.
 
-    -p log2 p - (1-p) log2 (1-p) is the cross-entropy of p with itself, which torch computes from
-    the logit: exact where p rounds to 0 or 1.
+    Args:
+        counted: which images of the batch under way do, bool (images,).
     """
-    p = logits.sigmoid()
-    return F.binary_cross_entropy_with_logits(logits, p, reduction="none") / math.log(2)
+
+    def __init__(self, counted: Callable[[], Tensor | None]) -> None:
+        self._counted = counted
+        self._sums: Tensor | None = None  # each expert's, then the images; a tensor, not to wait
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], logits: Tensor) -> None:
+        """Add the weights of logits (images, experts)."""
+        weights = logits.detach().float().sigmoid()
+        counted = self._counted()
+        if counted is None or len(counted) != len(weights):  # a rank without images computes one
+            counted = weights.new_zeros(len(weights), dtype=torch.bool)
+        marked = torch.cat((weights, torch.ones_like(weights[:, :1])), 1)
+        sums = torch.where(counted[:, None], marked, 0).sum(0)
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def over_ranks(self, trainer: L.Trainer) -> list[float]:
+        """The means over all devices, to six digits; empty if no image counted on any."""
+        assert self._sums is not None
+        *sums, images = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        return [round(total / images, 6) for total in sums] if images else []
