@@ -3,7 +3,7 @@
 import pytest
 
 import effcc
-from effcc.train.schedule import Schedule, staircase
+from effcc.catalog.schedule import Schedule, staircase
 
 
 def of(*, devices=1, accumulated=1, batches=100, **settings):
