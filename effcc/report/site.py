@@ -23,6 +23,8 @@ from mkdocs.structure.files import File, InclusionLevel
 _ORIGINS = ("model-index", "registry")
 # What the pages have beside the theme's own templates.
 _THEME = Path(__file__).with_name("theme")
+# A link in a picture: mkdocs leaves what is HTML in a page as it is.
+_DRAWN = re.compile(r'(<a href=")([^":?#]+\.md)(?=")')
 _LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
 
 
@@ -74,6 +76,16 @@ class Cards(BasePlugin[NoOptions]):
             return f"]({quote(way)}{link[2] or ''})"
 
         return _LINK.sub(led, markdown)
+
+    def on_page_content(self, html: str, *, page: Any, config: Any, files: Any) -> str:
+        """Lead the points of a picture to the pages of their cards."""
+
+        def led(link: re.Match[str]) -> str:
+            uri = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), link[2]))
+            target = files.get_file_from_path(uri)
+            return link[1] + (target.url_relative_to(page.file) if target else link[2])
+
+        return _DRAWN.sub(led, html)
 
 
 def page(origin: str, text: str) -> str:
