@@ -80,6 +80,15 @@ def test_epochs_without_validation_leave_no_hole():
     assert "top-1" not in words(loss)
 
 
+def test_losses_far_apart_are_drawn_by_their_ratios_and_it_says_so():
+    (loss,) = parsed(learning_curve(points(40.0, 4.0, 0.4), "x"))
+    assert "loss, log scale" in words(loss)
+    first, second, third = (y for _, y in places(paths(loss, "line0")[-1]))
+    assert second - first == pytest.approx(third - second, abs=0.11)
+    (loss,) = parsed(learning_curve(points(1.0, 0.5), "x"))
+    assert "loss" in words(loss)
+
+
 def test_long_runs_are_thinned_to_what_a_screen_shows_and_end_where_they_ended():
     values = [1 + math.sin(epoch / 7) for epoch in range(1, 1001)]
     (loss,) = parsed(learning_curve(points(*values), "x"))

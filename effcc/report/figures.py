@@ -10,7 +10,7 @@ from effcc.catalog import schedule
 from effcc.catalog.spec import Recipe
 from effcc.ground.words import many, three
 from effcc.report import svg
-from effcc.report.svg import LINE, linear
+from effcc.report.svg import LINE, Axis, linear, logarithmic
 
 _WIDTH, _PLOT = 330, 150  # of a picture; the height of what its axes enclose
 _LIMIT = 1e9  # of figures that are drawn
@@ -48,8 +48,12 @@ def learning_curve(points: Sequence[Mapping[str, float]], described: str) -> str
         *_lines(points, "training", "line2", "train_loss"),
     ]
     return "".join(
-        _curve(title, lines, described)
-        for title, lines in (("accuracy in validation, %", accuracies), ("loss", losses))
+        _curve(title, scaled, lines, described)
+        for title, scaled, lines in (
+            ("accuracy in validation, %", linear, accuracies),
+            # One step that went wrong leaves room to see where all the others led.
+            ("loss", logarithmic, losses),
+        )
         if lines
     )
 
@@ -68,14 +72,15 @@ def _lines(
             yield Line(label + suffix, f"line {kind}{more}", found)
 
 
-def _curve(title: str, lines: Sequence[Line], described: str) -> str:
+def _curve(title: str, scaled: Callable[..., Axis], lines: Sequence[Line], described: str) -> str:
     items = [(line.kind, line.label) for line in lines if "raw" not in line.kind]
     if any("raw" in line.kind for line in lines):
         items.append(("line raw", "raw weights"))
     key, foot = svg.legend(items, 12 + LINE, _WIDTH)
     top = foot + 10
     base = top + _PLOT
-    y = linear((value for line in lines for _, value in line.points), base, top)
+    y = scaled((value for line in lines for _, value in line.points), base, top)
+    title += ", log scale" if y.logarithmic else ""
     last = max(epoch for line in lines for epoch, _ in line.points)
     x = svg.epochs(last, svg.margin(y.ticks), _WIDTH - 8)
     parts = [svg.axes(x, y, ("epoch", title)), key]

@@ -64,11 +64,12 @@ def epochs(last: float, start: float, end: float) -> Axis:
 def logarithmic(values: Iterable[float], start: float, end: float) -> Axis:
     """Ticks at 1, 2 and 5 times powers of ten, or at these powers where those would be too many.
 
-    Values that lie close together, or are not all above zero, get a linear axis.
+    Values that lie close together, or hopelessly far apart, or are not all above zero, get a linear
+    axis.
     """
     known = list(values)
     least, most = min(known), max(known)
-    if least <= 0 or most < 4 * least:
+    if least <= 0 or not 4 * least <= most <= 1e12 * least:
         return linear(known, start, end)
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     round_ones = [factor * 10.0**power for power in decades for factor in (1, 2, 5)]
