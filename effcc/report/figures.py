@@ -66,7 +66,9 @@ def _lines(
         key = prefix + name
         # What is no number, or no figure of a run, is in a record that somebody wrote.
         found = [
-            (p["epoch"], factor * p[key]) for p in points if abs(p.get(key, math.inf)) < _LIMIT
+            (p["epoch"], factor * p[key])
+            for p in points
+            if 0 < p.get("epoch", 0) < _LIMIT and abs(p.get(key, math.inf)) < _LIMIT
         ]
         if len(found) > 1:
             yield Line(label + suffix, f"line {kind}{more}", found)
