@@ -242,14 +242,59 @@ def test_a_measurement_without_an_accuracy_is_no_headline(project):
 
 def test_a_single_epoch_draws_no_curve(project):
     results.save(record(project, curve=()), project)
-    assert "<svg" not in page(project)
+    assert "<svg" not in section(page(project), "Measured here")
 
 
 def test_a_curve_is_drawn_and_told(project):
     results.save(record(project), project)
-    text = page(project)
+    text = section(page(project), "Measured here")
     assert text.count("<svg") == 2
-    assert "90.0" in re.search(r'aria-label="([^"]*)"', text)[1]
+    assert "top-1 from 50 % after epoch 1 to 90 % after epoch 2" in text
+    assert "dashed" not in text
+
+
+def test_a_curve_with_raw_weights_says_which_lines_are_theirs(project):
+    curve = [
+        {"epoch": e, "val_top1": 0.5, "raw_val_top1": 0.4, "raw_val_loss": 1.0} for e in (1, 2)
+    ]
+    results.save(record(project, curve=tuple(curve)), project)
+    text = section(page(project), "Measured here")
+    assert "with the averaged weights and, dashed, with the weights that train." in text
+    assert "raw weights from 40 %" in text
+
+
+def test_earlier_runs_of_the_same_settings_keep_their_curves(project):
+    results.save(record(project), project)
+    assert "same settings" not in page(project)
+    results.save(record(project, id=ANOTHER_DAY), project)
+    changed = record(project, id="20260301T120000Z-fit-digits-0", settings={"recipe.lr": 1.0})
+    results.save(changed, project)
+    text = page(project)
+    assert "Learning curves of the same settings: 1</summary>" in text
+    newest, others = text.split("Learning curves of the same settings")
+    assert f"Run {ANOTHER_DAY}" in newest
+    assert "Run 20260131T120000Z-fit-digits-0, seed 0: 97.2 % top-1" in others
+
+
+def test_every_card_draws_its_network_its_costs_and_its_schedule(project):
+    text = page(project)
+    assert section(text, "Network").count("<svg") == 3
+    assert section(text, "Recipe").count("<svg") == 2
+    assert "up to 0.003 in 2 epochs" in section(page(project, "cc_b0_4e"), "Recipe")
+
+
+def test_the_page_of_models_compares_only_what_has_figures(project):
+    index = project.models / "index.md"
+    text = cards.pages(project)[index]
+    assert text.count("<svg") == 1  # claims stand in the index; nothing was measured yet
+    for name in ("cc_b0_4e", VARIANT):
+        results.save(record(project, name), project)
+        timings.save(bench(project, name), project)
+    assert section(cards.pages(project)[index], "Accuracy and cost").count("<svg") == 2
+    for name in registry.names(project):
+        if name != VARIANT:
+            (project.registry / f"{name}.yaml").unlink()
+    assert "Accuracy and cost" not in cards.pages(project)[index]
 
 
 # Where the figures come from

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from effcc.catalog import registry
-from effcc.catalog.cost import count, layers
+from effcc.catalog.cost import count, layers, shares
 
 
 def network(shipped, name):
@@ -78,6 +78,51 @@ def test_totals_are_the_sums_of_the_layers(shipped):
     assert sum(layer.macs for layer in found) == cost.macs
     assert sum(layer.kind == "routing" for layer in found) == 8
     assert (found[0].name, found[-1].name) == ("conv_stem", "classifier")
+
+
+@pytest.mark.parametrize("name", ["cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e"])
+@pytest.mark.parametrize("size", [32, 224, 241])
+def test_the_shares_add_up_to_the_totals(shipped, name, size):
+    network_ = network(shipped, name)
+    cost, found = count(network_, size), shares(network_, size)
+    assert sum(found.parameters.values()) == cost.parameters
+    assert sum(found.macs.values()) == cost.macs
+    assert found.macs["mixing kernels"] == cost.mixing_macs
+    stages = [f"stage {number}" for number in range(len(network_.stages))]
+    assert list(found.parameters) == ["stem", *stages, "head", "classifier"]
+
+
+def test_the_shares_are_of_the_layers_that_they_name(shipped):
+    four = network(shipped, "cc_b0_4e")
+    found, by_name = shares(four, 224), {la.name: la for la in layers(four, 224, 224) if la.macs}
+
+    def macs(*ends):
+        return sum(
+            la.macs
+            for la in layers(four, 224, 224)
+            if la.name.endswith(ends) and la.kind != "mixing"
+        )
+
+    # The one block that does not expand has no third convolution: its second is its projection.
+    first = by_name["blocks.0.0.conv_pw"].macs
+    assert "blocks.0.0.conv_pwl" not in by_name
+    assert found.macs["expand 1×1"] == macs(".conv_pw") - first
+    assert found.macs["project 1×1"] == macs(".conv_pwl") + first
+    assert found.macs["depthwise"] == macs(".conv_dw")
+    assert found.macs["squeeze-excite"] == macs(".se.conv_reduce", ".se.conv_expand")
+    assert found.macs["routing"] == macs(".routing_fn")
+    assert found.macs["stem"] == by_name["conv_stem"].macs
+    assert found.macs["head 1×1"] == by_name["conv_head"].macs
+    assert found.parameters["stage 0"] == sum(
+        la.parameters for la in layers(four, 224, 224) if la.name.startswith("blocks.0.")
+    )
+    assert found.parameters["head"] == 320 * 1280 + 2 * 1280
+
+
+def test_a_network_without_experts_has_no_share_of_theirs(shipped):
+    four = network(shipped, "cc_b0_4e")
+    plain = replace(four, stages=tuple(replace(s, conditional=False) for s in four.stages))
+    assert not {"mixing kernels", "routing"} & shares(plain, 224).macs.keys()
 
 
 def test_each_layer_is_named_once(shipped):

@@ -12,13 +12,13 @@ from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
 import effcc
+from effcc.catalog.schedule import Schedule
 from effcc.catalog.spec import layout
 from effcc.data.loader import Batch
 from effcc.ground.home import Home
 from effcc.train import meter, run
 from effcc.train.meter import Entropy, Meter, entropy
 from effcc.train.module import CondConvModule
-from effcc.train.schedule import Schedule
 
 SETTINGS = {
     "recipe.epochs": 2,

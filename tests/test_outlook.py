@@ -4,10 +4,10 @@ import pytest
 
 import effcc
 from effcc import outlook
+from effcc.catalog.schedule import Schedule
 from effcc.outlook import curve, span
 from effcc.train.gauge import Loading, Memory, Scaling, Step
 from effcc.train.plan import Plan, Run
-from effcc.train.schedule import Schedule
 
 GIB = 2**30
 

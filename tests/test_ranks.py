@@ -157,6 +157,8 @@ def test_two_processes_train_as_one_with_the_double_batch(double, single):
         for name, value in theirs[part].items():
             torch.testing.assert_close(ours[part][name], value, rtol=1e-8, atol=1e-10)
     assert [p["lr"] for p in two["curve"]] == [p["lr"] for p in one["curve"]]
+    for ours, theirs in zip(two["curve"], one["curve"], strict=True):  # raw_val_loss and the like
+        assert ours == pytest.approx(theirs, abs=1.1e-4)  # rounded to four places
 
 
 def test_the_measurement_at_the_end_is_that_of_one_process(double, single):

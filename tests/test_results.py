@@ -284,4 +284,4 @@ def test_every_shipped_record_is_as_it_was_written(shipped):
 def test_what_was_measured_is_still_the_registered_variant(shipped, name):
     (entry,) = [e for e in registry.entries(shipped) if e.spec.name == name]
     as_registered = [run for run in results.runs(entry, shipped) if not run.differs]
-    assert {run.record.seed for run in as_registered} == {0, 1, 2}
+    assert {run.record.seed for run in as_registered} >= {0, 1, 2}

@@ -118,7 +118,9 @@ def test_a_fit_leaves_a_checkpoint_and_a_record_of_where_it_came_from(once, home
     assert (record.dataset.split, record.dataset.classes) == ("test", 10)
     assert record.steps == 3
     assert [point["epoch"] for point in record.curve] == [1]
-    assert record.curve[0].keys() == {"epoch", "step", "lr", "train_loss", "val_loss", "val_top1"}
+    validated = {"val_loss", "val_top1", "val_top5"}
+    raw = {f"raw_{name}" for name in validated}
+    assert record.curve[0].keys() == {"epoch", "step", "lr", "train_loss", *validated, *raw}
     assert record.metrics["top1"].n == record.metrics["top5"].n == 64  # limit_test_batches, of 16
     assert record.metrics["top1"].correct <= record.metrics["top5"].correct
     assert record.versions["torch"] == torch.__version__

@@ -3,7 +3,7 @@
 import pytest
 
 import effcc
-from effcc.train.schedule import Schedule, staircase
+from effcc.catalog.schedule import Schedule, staircase, stairs
 
 
 def of(*, devices=1, accumulated=1, batches=100, **settings):
@@ -38,3 +38,31 @@ def test_the_rate_rises_in_a_line_and_falls_in_stairs_counted_from_the_start():
 
 def test_without_warm_up_the_first_step_has_the_peak():
     assert staircase(0, 0, 10.0, 0.5) == 1
+
+
+@pytest.mark.parametrize(
+    ("warmup", "length", "epochs"),
+    [(5, 2.4, 350), (2, 0.13, 20), (0, 2.4, 10), (5, 50, 20), (30, 2.4, 20), (4.8, 2.4, 7.2)],
+)
+def test_the_stairs_are_where_the_rate_falls(warmup, length, epochs):
+    made = of(
+        recipe__lr=1.0, recipe__batch_size=1, data__batch_size=1, recipe__epochs=round(epochs),
+        recipe__warmup_epochs=warmup, recipe__decay_epochs=length, batches=100,
+    )  # fmt: skip
+    found = stairs(made.recipe, 1000)
+    falls = [
+        (step / 100, made.lr(step))
+        for step in range(made.warmup_steps, 100 * made.recipe.epochs)
+        if step == made.warmup_steps or made.lr(step) != made.lr(step - 1)
+    ]
+    assert [rate for _, rate in found] == pytest.approx([rate for _, rate in falls])
+    assert [epoch for epoch, _ in found] == pytest.approx([at for at, _ in falls], abs=0.011)
+
+
+def test_of_many_stairs_some_are_given_and_the_last():
+    made = of(recipe__epochs=350, recipe__decay_epochs=0.01).recipe
+    found, every = stairs(made, 100), stairs(made, 10**6)
+    assert len(found) <= 101
+    assert set(found) <= set(every)
+    assert found[-1] == every[-1]
+    assert len(every) > 30_000

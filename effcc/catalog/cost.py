@@ -6,7 +6,7 @@ No tensor is made; a test holds these counts equal to the real network's.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -60,8 +60,63 @@ def count(network: Network, image_size: int) -> Cost:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The totals in parts, in the order of the network; a part without any is left out.
+
+    `parameters` are by stage, beside them the stem, the head and the classifier. `macs` are by what
+    a layer does in its block.
+    """
+
+    parameters: Mapping[str, int]
+    macs: Mapping[str, int]
+
+
+def shares(network: Network, image_size: int) -> Shares:
+    """Where the parameters of a network are, and its multiply-accumulates for one image."""
+    parameters: dict[str, int] = {}
+    macs = dict.fromkeys(_ROLES.values(), 0)
+    expanding = {block.name for block in layout(network) if block.expand > 1}
+    for layer in layers(network, image_size, image_size):
+        block, _, last = layer.name.rpartition(".")
+        stage = block.split(".")[1] if block.startswith("blocks.") else ""
+        part = f"stage {stage}" if stage else _OUTSIDE.get(layer.name.partition(".")[0], "stem")
+        parameters[part] = parameters.get(part, 0) + layer.parameters
+        if layer.macs:
+            # A block that does not expand calls its projection what others call the expansion.
+            role = "conv_pwl" if last == "conv_pw" and block not in expanding else last
+            role = layer.kind if layer.kind in ("mixing", "gate") else role
+            macs[_ROLES[role]] += layer.macs
+    return Shares(parameters, {role: number for role, number in macs.items() if number})
+
+
+# Layers outside the stages, after the stem; and what layers with multiply-accumulates do.
+_OUTSIDE = {"conv_head": "head", "bn2": "head", "global_pool": "head", "classifier": "classifier"}
+_ROLES = {
+    "conv_stem": "stem",
+    "conv_pw": "expand 1×1",
+    "conv_dw": "depthwise",
+    "gate": "squeeze-excite",
+    "conv_pwl": "project 1×1",
+    "routing_fn": "routing",
+    "mixing": "mixing kernels",
+    "conv_head": "head 1×1",
+    "classifier": "classifier",
+}
+
+
 def layers(network: Network, height: int, width: int) -> Iterator[Layer]:
     """Every layer, from an input of height x width pixels on."""
+    return iter(_walked(network, height, width))
+
+
+@functools.lru_cache(maxsize=16)
+def _walked(network: Network, height: int, width: int) -> tuple[Layer, ...]:
+    """The layers, which a card counts in several ways."""
+    return tuple(_layers(network, height, width))
+
+
+def _layers(network: Network, height: int, width: int) -> Iterator[Layer]:
     stem, head = (scale_width(n, network.width) for n in (network.stem, network.head))
     pixels = ceil(height / 2) * ceil(width / 2)
     yield from _conv("conv_stem", network.in_channels, stem, 3, pixels, stride=2)

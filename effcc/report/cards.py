@@ -16,7 +16,7 @@ from effcc.catalog.cost import Cost, count
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
-from effcc.catalog.timings import PLAIN, VARIANT, Bench
+from effcc.catalog.timings import Bench
 from effcc.claims import modelindex
 from effcc.claims.claim import Claim, Fact, Result
 from effcc.ground import files, garbage
@@ -25,12 +25,13 @@ from effcc.ground.home import Home
 from effcc.ground.words import many, three
 from effcc.proof import verify
 from effcc.proof.comparison import Comparison
-from effcc.report import experts, figures, html, markdown, origins, workers
+from effcc.report import experts, html, markdown, origins, pictures, workers
 from effcc.report.experts import Experts
 from effcc.report.origins import Figure
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
+_REPEATS = 4  # earlier runs whose learning curves a card shows
 _PERCENT_METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
 
 
@@ -52,6 +53,7 @@ class Card:
     """Everything a card says of one variant, before it is text."""
 
     spec: Spec
+    profile: Spec  # as the source of SHOWN_PROFILE has it
     claim: Claim
     cost: Cost
     comparisons: Sequence[Comparison]
@@ -67,6 +69,13 @@ class Card:
     def disagreements(self) -> list[Comparison]:
         """Claims that the code contradicts."""
         return [row for row in self.comparisons if row.agrees is False]
+
+    @property
+    def repeats(self) -> list[Run]:
+        """Runs of the variant as registered that are not its newest, with a curve: a handful."""
+        newest = {run.record.id for run in self.headlines}
+        curved = (run for run in self.runs if not run.differs and len(run.record.curve) > 1)
+        return [run for run in curved if run.record.id not in newest][:_REPEATS]
 
     @property
     def ledger(self) -> list[Figure]:
@@ -136,7 +145,12 @@ def _pages(home: Home) -> dict[Path, str]:
 
     made = workers.each(card, entries)
     texts = {home.models / f"{card.spec.name}.md": text for card, text in made}
-    texts[home.models / "index.md"] = template("index.md.j2").render(cards=[c for c, _ in made])
+    texts[home.models / "index.md"] = template("index.md.j2").render(
+        cards=[card for card, _ in made],
+        comparisons=pictures.comparisons(
+            [pictures.points(c.spec, c.claim, c.cost, c.headlines, c.bench) for c, _ in made]
+        ),
+    )
     return texts
 
 
@@ -154,6 +168,7 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
     routed, _ = results.made(shelf, *routings.KIND)
     return Card(
         spec=spec,
+        profile=profile,
         claim=entry.claim,
         cost=count(spec.network, spec.preprocessing.image_size),
         comparisons=verify.compare(entry.claim, spec, runs, beside),
@@ -169,13 +184,6 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
 
 def render(card: Card) -> str:
     """A card as a Markdown page."""
-    curve = next((run for run in card.headlines if len(run.record.curve) > 1), None)
-    described = ""
-    if curve:
-        ends = curve.record.curve[-1].get("val_top1", 0)
-        described = (
-            f"Learning curve of {curve.record.id}; validation top-1 ends at {100 * ends:.1f} %"
-        )
     return template("card.md.j2").render(
         card=card,
         name=markdown.Markup(
@@ -184,9 +192,7 @@ def render(card: Card) -> str:
         spec=card.spec,
         claim=card.claim,
         cost=card.cost,
-        curve=curve,
-        speed=markdown.Markup(_speed(card.bench) if card.bench else ""),
-        svg=markdown.Markup(figures.learning_curve(curve.record.curve, described) if curve else ""),
+        pictures=pictures,
         description=markdown.Markup(
             html_escape(card.spec.summary.replace("\n", " ")).replace("\\", "&#92;")
         ),
@@ -290,15 +296,3 @@ def _shown(value: Any) -> str:
             else ", ".join(_shown(v) for v in value)
         )  # pyright: ignore[reportUnknownVariableType]
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _speed(bench: Bench) -> str:
-    """Images a second by engine, a panel for each batch."""
-    labels = {VARIANT: bench.variant, PLAIN: "plain network"}
-    groups: dict[str, dict[str, list[float]]] = {}
-    for batch in bench.batches:
-        groups[f"images/s, {batch:,} a call"] = {
-            engine: [bench.timing(engine, name, batch).images_per_second for name in labels]
-            for engine in bench.engines
-        }
-    return figures.bars(groups, list(labels.values()), f"Speed in {bench.id}")

@@ -1,159 +1,207 @@
-"""Pictures as SVG text: they take their colours from the page, and read aloud what they show."""
+"""Lines and bars: they take their colours from the page, and say in words what they show."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from effcc.ground.words import three
+from effcc.catalog import schedule
+from effcc.catalog.spec import Recipe
+from effcc.ground.words import many, three
+from effcc.report import svg
+from effcc.report.svg import LINE, Axis, linear, logarithmic
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 330, 210, 40, 34, 26
-_BAR = 14  # from one bar to the next
+_WIDTH, _PLOT = 330, 150  # of a picture; the height of what its axes enclose
+_LIMIT = 1e9  # of figures that are drawn
+_MOST = 120  # points of a line; a screen shows no more of a picture this wide
+_STAIRS = 300  # of a falling rate that are drawn
+_PERCENT = ("top-1", "top-5")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Values over the epochs, and the kind of line they are drawn as."""
+
+    label: str
+    kind: str
+    points: Sequence[tuple[float, float]]
 
 
 def learning_curve(points: Sequence[Mapping[str, float]], described: str) -> str:
-    """Accuracy and losses over the epochs of a run, side by side.
+    """Accuracies and losses over the epochs of a run, side by side.
 
     Args:
-        points: one mapping an epoch, with `epoch` and any of `val_top1`, `train_loss`, `val_loss`.
-        described: what is shown, in a sentence, for readers who do not see it.
+        points: one mapping an epoch, with `epoch` and any of `train_loss`, `val_loss`, `val_top1`,
+            `val_top5`, and the same with `raw_` before them. What two epochs have is drawn.
+        described: what is shown, in a phrase, for readers who do not see it.
 
     Returns:
-        An `<svg>` element for each, or nothing when there are fewer than two epochs.
+        An `<svg>` element for each, or nothing where there is no line to draw.
     """
-    if len(points) < 2:
-        return ""
-    epochs = [point["epoch"] for point in points]
-    top1 = (
-        {"validation top-1, %": [100 * p["val_top1"] for p in points]}
-        if all("val_top1" in p for p in points)
-        else {}
-    )
-    losses = {
-        label: [point[name] for point in points]
-        for name, label in (("train_loss", "training loss"), ("val_loss", "validation loss"))
-        if all(name in point for point in points)
-    }
+    accuracies = [
+        *_lines(points, "top-1", "line0", "val_top1", 100),
+        *_lines(points, "top-5", "line1", "val_top5", 100),
+    ]
+    losses = [
+        *_lines(points, "validation", "line0", "val_loss"),
+        *_lines(points, "training", "line2", "train_loss"),
+    ]
     return "".join(
-        f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(described)}: {escape(" and ".join(lines))}" '
-        f'xmlns="http://www.w3.org/2000/svg">{_panel(epochs, lines)}</svg>'
-        for lines in (top1, losses)
+        _curve(title, scaled, lines, described)
+        for title, scaled, lines in (
+            ("accuracy in validation, %", linear, accuracies),
+            # One step that went wrong leaves room to see where all the others led.
+            ("loss", logarithmic, losses),
+        )
         if lines
     )
 
 
+def _lines(
+    points: Sequence[Mapping[str, float]], label: str, kind: str, name: str, factor: int = 1
+) -> Iterable[Line]:
+    """A line, and a dashed one for the raw weights, of what at least two epochs have."""
+    for prefix, suffix, more in (("", "", ""), ("raw_", ", raw weights", " raw")):
+        key = prefix + name
+        # What is no number, or no figure of a run, is in a record that somebody wrote.
+        found = [
+            (p["epoch"], factor * p[key])
+            for p in points
+            if 0 < p.get("epoch", 0) < _LIMIT and abs(p.get(key, math.inf)) < _LIMIT
+        ]
+        if len(found) > 1:
+            yield Line(label + suffix, f"line {kind}{more}", found)
+
+
+def _curve(title: str, scaled: Callable[..., Axis], lines: Sequence[Line], described: str) -> str:
+    items = [(line.kind, line.label) for line in lines if "raw" not in line.kind]
+    if any("raw" in line.kind for line in lines):
+        items.append(("line raw", "raw weights"))
+    key, foot = svg.legend(items, 12 + LINE, _WIDTH)
+    top = foot + 10
+    base = top + _PLOT
+    y = scaled((value for line in lines for _, value in line.points), base, top)
+    title += ", log scale" if y.logarithmic else ""
+    last = max(epoch for line in lines for epoch, _ in line.points)
+    x = svg.epochs(last, svg.margin(y.ticks), _WIDTH - 8)
+    parts = [svg.axes(x, y, ("epoch", title)), key]
+    # The raw ones below: where both are the same, the averages are what counts.
+    for line in sorted(lines, key=lambda line: "raw" not in line.kind):
+        parts.append(svg.path(line.kind, svg.polyline(x, y, _thinned(line.points))))
+    return svg.picture(_WIDTH, base + 36, f"{described}: {_told(lines)}", "".join(parts))
+
+
+def _told(lines: Sequence[Line]) -> str:
+    unit = {line.label: " %" if line.label.startswith(_PERCENT) else "" for line in lines}
+    return "; ".join(
+        f"{line.label} from {three(line.points[0][1])}{unit[line.label]} after epoch "
+        f"{line.points[0][0]:g} to {three(line.points[-1][1])}{unit[line.label]} after epoch "
+        f"{line.points[-1][0]:g}"
+        for line in lines
+    )
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """The points themselves, or every so many of them and the last."""
+    every = math.ceil(len(points) / _MOST)
+    return points if every == 1 else [*points[:-1:every], points[-1]]
+
+
 def bars(
-    groups: Mapping[str, Mapping[str, Sequence[float]]], labels: Sequence[str], described: str
+    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    labels: Sequence[str],
+    described: str,
+    *,
+    kind: str = "measured",
+    written: Callable[[float], str] = three,
+    other: Container[str] = (),
 ) -> str:
     """Horizontal bars from 0, a panel for each group.
 
     Args:
         groups: by a panel's title, the values of each row; one value for each of `labels`.
-        labels: what the values of a row are, at most two.
-        described: what is shown, in a sentence, for readers who do not see it.
+        labels: what the values of a row are, at most two; of one alone there is no legend.
+        described: what is shown, in a phrase, for readers who do not see it.
+        kind: claimed, computed or measured, for the colour.
+        written: how a value is written.
+        other: rows whose bars have the colour of conditional stages.
 
     Returns:
         An `<svg>` element for each group, all on one scale.
     """
-    scale = _scale(
-        0, max(v for rows in groups.values() for values in rows.values() for v in values)
-    )
+    rows = [row for group in groups.values() for row in group.items()]
+    names = {name: svg.clipped(name, 120) for name, _ in rows}
+    left = 6 + max(svg.breadth(name) for name in names.values())
+    room = max(svg.breadth(written(value)) for _, values in rows for value in values)
+    scale = linear((0, *(value for _, values in rows for value in values)), left, _WIDTH - room - 4)
     drawn: list[str] = []
-    for title, rows in groups.items():
-        told = "; ".join(
-            f"{name} " + ", ".join(f"{three(v)} {n}" for v, n in zip(values, labels, strict=True))
-            for name, values in rows.items()
-        )
-        height = _TOP + _BAR + len(rows) * _row_height(labels) + 18
-        drawn.append(
-            f'<svg class="curve" viewBox="0 0 {_WIDTH} {height}" role="img" '
-            f'aria-label="{escape(f"{described}, {title}: {told}")}" '
-            f'xmlns="http://www.w3.org/2000/svg">{_rows(title, rows, labels, scale, height)}</svg>'
-        )
+    for title, group in groups.items():
+        parts = [svg.text(0, 12, svg.clipped(title, _WIDTH))]
+        y = LINE + 8.0
+        if len(labels) > 1:
+            items = [
+                (f"bar{n} {kind}", svg.clipped(label, _WIDTH - 20))
+                for n, label in enumerate(labels)
+            ]
+            key, foot = svg.legend(items, 12 + LINE, _WIDTH)
+            parts.append(key)
+            y = foot + 8
+        end = y + len(group) * (len(labels) * LINE + 6)
+        parts.append(svg.path("grid", f"M{left:.1f} {y - 2:.1f}V{end - 4:.1f}"))
+        for name, values in group.items():
+            parts.append(
+                svg.text(
+                    left - 6, y + (len(values) * LINE - 3) / 2, names[name], "end", beside=True
+                )
+            )
+            for number, value in enumerate(values):
+                colour = "conditional" if name in other else kind
+                parts.append(
+                    svg.box(f"bar{number} {colour}", left, y, scale.at(value) - left, LINE - 3)
+                )
+                parts.append(
+                    svg.text(scale.at(value) + 4, y + (LINE - 3) / 2, written(value), beside=True)
+                )
+                y += LINE
+            y += 6
+        said = f"{described}, {title}: {_values(group, labels, written)}"
+        drawn.append(svg.picture(_WIDTH, end, said, "".join(parts)))
     return "".join(drawn)
 
 
-def _rows(
-    title: str,
-    rows: Mapping[str, Sequence[float]],
-    labels: Sequence[str],
-    scale: tuple[float, float, float],
-    height: int,
+def _values(
+    rows: Mapping[str, Sequence[float]], labels: Sequence[str], written: Callable[[float], str]
 ) -> str:
-    _, most, step = scale
-    left, right, top = 78, _WIDTH - 44, _TOP + _BAR
-    parts = [_text(0, 12, title, "start")]
-    x = left
-    for number, label in enumerate(labels):
-        parts.append(f'<path class="bar bar{number}" d="M{x} {_TOP - 6}h12v9h-12z"/>')
-        parts.append(_text(x + 17, _TOP + 3, label, "start"))
-        x += 31 + round(6.5 * len(label))  # about as wide as its letters
-    for tick in range(round(most / step) + 1):
-        x = left + (right - left) * tick * step / most
-        parts.append(f'<path class="grid" d="M{x:.1f} {top}V{height - 18}"/>')
-        parts.append(_text(x, height - 4, f"{tick * step:g}", "middle"))
-    for place, (name, values) in enumerate(rows.items()):
-        y = top + place * _row_height(labels) + _BAR / 2
-        parts.append(_text(left - 6, y + len(values) * _BAR / 2 + 4, name, "end"))
-        for number, value in enumerate(values):
-            wide = (right - left) * value / most
-            high = y + number * _BAR
-            parts.append(
-                f'<path class="bar bar{number}" '
-                f'd="M{left} {high:.1f}h{wide:.1f}v{_BAR - 2}H{left}z"/>'
-            )
-            parts.append(_text(left + wide + 4, high + _BAR - 4, three(value), "start"))
-    return "".join(parts)
+    told: list[str] = []
+    for name, values in rows.items():
+        pairs = zip(values, labels, strict=True)
+        each = (f"{written(value)} {label}".strip() for value, label in pairs)
+        told.append(f"{name} {', '.join(each)}")
+    return "; ".join(told)
 
 
-def _row_height(labels: Sequence[str]) -> int:
-    return (len(labels) + 1) * _BAR
+def learning_rate(recipe: Recipe, title: str) -> str:
+    """A recipe's learning rate over its epochs, at the batch that it is stated for.
 
-
-def _panel(epochs: Sequence[float], lines: Mapping[str, Sequence[float]]) -> str:
-    values = [value for line in lines.values() for value in line]
-    low, high, step = _scale(min(values), max(values))
-    left, right, base = _LEFT, _WIDTH - 8, _HEIGHT - _BOTTOM
-
-    def x(epoch: float) -> float:
-        return left + (right - left) * (epoch - epochs[0]) / (epochs[-1] - epochs[0])
-
-    def y(value: float) -> float:
-        return base - (base - _TOP) * (value - low) / (high - low)
-
-    middle = (left + right) / 2
-    parts: list[str] = []
-    for tick in range(round((high - low) / step) + 1):
-        value = low + tick * step
-        parts.append(f'<path class="grid" d="M{left:.1f} {y(value):.1f}H{right:.1f}"/>')
-        parts.append(_text(left - 6, y(value) + 4, f"{value:g}", "end"))
-    parts += [
-        _text(x(epoch), base + 16, f"{epoch:g}", "middle") for epoch in (epochs[0], epochs[-1])
-    ]
-    parts.append(_text(middle, base + 30, "epoch", "middle"))
-    for number, (label, line) in enumerate(lines.items()):
-        points = zip(epochs, line, strict=True)
-        path = "L".join(f"{x(epoch):.1f} {y(value):.1f}" for epoch, value in points)
-        parts.append(f'<path class="line line{number}" d="M{path}"/>')
-        start = left + number * 120
-        parts.append(f'<path class="line line{number}" d="M{start:.1f} 10h16"/>')
-        parts.append(_text(start + 21, 14, label, "start"))
-    return "".join(parts)
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _scale(low: float, high: float) -> tuple[float, float, float]:
-    """Round limits around the values, and a step that makes three to six gaps."""
-    span = max(high - low, 1e-6)
-    power = 10.0 ** math.floor(math.log10(span))
-    step = next(
-        power * factor for factor in (0.2, 0.25, 0.5, 1, 2, 2.5) if span / (power * factor) <= 5
+    Args:
+        recipe: of which only what `schedule` reads is shown.
+        title: whose it is, in a phrase that ends the axis's title.
+    """
+    start, end = min(recipe.warmup_epochs, recipe.epochs), recipe.epochs
+    peak = recipe.lr * (start / recipe.warmup_epochs if start else 1)
+    falls = schedule.stairs(recipe, _STAIRS)
+    top = 26.0
+    y = linear((0.0, peak), top + _PLOT, top)
+    x = svg.epochs(end, svg.margin(y.ticks), _WIDTH - 8)
+    drawn = svg.polyline(x, y, ((0.0, 0.0 if start else peak), (start, peak)))
+    drawn += "".join(f"H{x.at(epoch):.1f}V{y.at(rate):.1f}" for epoch, rate in falls)
+    drawn += f"H{x.at(end):.1f}"
+    last = falls[-1][1] if falls else peak
+    said = (
+        f"Learning rate {title}, for {many(recipe.batch_size, 'image')} a step: up to {peak:.3g} "
+        f"in {many(start, 'epoch')}, then times {recipe.decay_rate:g} every "
+        f"{many(recipe.decay_epochs, 'epoch')}, and {last:.2g} in epoch {end}"
     )
-    first = step * math.floor(low / step)
-    gaps = math.ceil((high - first) / step)
-    return first, first + max(gaps, 1) * step, step
+    parts = svg.axes(x, y, ("epoch", f"learning rate {title}"))
+    return svg.picture(_WIDTH, top + _PLOT + 36, said, parts + svg.path("line computed", drawn))

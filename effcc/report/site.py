@@ -10,6 +10,7 @@ origin without a network.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from html import escape, unescape
@@ -32,12 +33,18 @@ _THEME = Path(__file__).with_name("theme")
 # a search, whose index every visitor loads, finds their names and what they are, not every figure.
 _MANY = 24
 # Links out of docs/, as Markdown has them and as HTML does.
+# A link in a picture: mkdocs leaves what is HTML in a page as it is.
+_DRAWN = re.compile(r'(<a href=")([^":?#]+\.md)(?=")')
 _LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
 _HREF = re.compile(r'href="((?:\.\./)+[^"?#]+)(?:\?plain=1)?(#L[0-9]+)?"')
 # The same link between the two, which mkdocs leaves alone.
 _KEPT = "effcc-file:"
-# Tables as cards have them, and what stands for one while Markdown is read.
-_TABLE = re.compile(r'^<(table|details)(?: class="note")?>\n.*?^</\1>$', re.M | re.S)
+# Tables and pictures as cards have them, and what stands for one while Markdown is read.
+_TABLE = re.compile(
+    r'^<(?:(table|details)(?: class="note")?>\n.*?^</\1>'
+    r'|(figure|div)[^>\n]* markdown="0">[^\n]*</\2>)$',
+    re.M | re.S,
+)
 _PLACE = "<div>table-{}-of-this-page</div>"
 _KEPT_HREF = re.compile(rf'href="{_KEPT}([^"#]+)(#L[0-9]+)?"')
 
@@ -104,7 +111,7 @@ class Cards(BasePlugin[Options]):
     def on_page_markdown(self, markdown: str, *, page: Any, config: Any, files: Any) -> str:
         """Keep out of the hands of mkdocs what it would take apart for nothing.
 
-        That is links to files of the project, which it does not know, and long tables in HTML.
+        That is links to files of the project, which it does not know, and long tables and pictures.
         """
         self._tables: list[str] = []
 
@@ -121,7 +128,7 @@ class Cards(BasePlugin[Options]):
         return _LINK.sub(kept, _TABLE.sub(table, markdown))
 
     def on_page_content(self, html: str, *, page: Any, config: Any, files: Any) -> str:
-        """Lead links to files of the project to their pages."""
+        """Lead links to files of the project to their pages, and those in pictures to cards."""
 
         def led(origin: str, line: str | None) -> str:
             way = get_relative_url(self._origins[origin].url, page.url)
@@ -131,8 +138,14 @@ class Cards(BasePlugin[Options]):
             origin = quoted.origin(unescape(link[1]), page.file.src_uri, self._root)
             return led(origin, link[2]) if origin else link[0]
 
+        def drawn(link: re.Match[str]) -> str:
+            uri = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), link[2]))
+            target = files.get_file_from_path(uri)
+            return link[1] + (target.url_relative_to(page.file) if target else link[2])
+
         for number, table in enumerate(self._tables):
-            html = html.replace(_PLACE.format(number), table)
+            html = html.replace(_PLACE.format(number), table.replace(' markdown="0">', ">", 1))
+        html = _DRAWN.sub(drawn, html)
         html = _KEPT_HREF.sub(lambda link: led(_plain(link[1]), link[2]), html)
         return _HREF.sub(from_html, html)
 

@@ -10,6 +10,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
+# The figures of a validation; those of the raw weights are where there are averaged ones.
+_VALIDATED = ("val_loss", "val_top1", "val_top5")
+
 
 class Curve(L.Callback):
     """The figures of every epoch, and the steps and seconds spent, over all parts of a run.
@@ -62,7 +65,7 @@ class Curve(L.Callback):
         point["lr"] = float(f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}")
         if self._batches:
             point["train_loss"] = round(self._sum(trainer) / self._batches, 4)
-        for name in ("val_loss", "val_top1"):
+        for name in (*_VALIDATED, *(f"raw_{name}" for name in _VALIDATED)):
             value = float(trainer.callback_metrics.get(name, math.nan))
             # Validation of which no image could be read has no figures.
             if self._validated and math.isfinite(value):

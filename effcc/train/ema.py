@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -33,11 +34,20 @@ class Ema(WeightAveraging):
         self._swapped = False
         self._pairs: Pairs | None = None
 
+    @property
+    def other(self) -> nn.Module:
+        """The network with the weights that the module does not have now.
+
+        The averages, but while it validates: then the weights that train.
+        """
+        assert self._average_model is not None
+        return self._average_model.module
+
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Start from the initial weights."""
         if stage == "fit":
             device = pl_module.device
-            self._average_model = AveragedModel(pl_module, device=device, use_buffers=True)
+            self._average_model = AveragedModel(pl_module, device=device, use_buffers=True).eval()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Give the averages the precision that the strategy has given the weights by now.
@@ -129,6 +139,12 @@ def pairs(average: nn.Module, model: nn.Module) -> Pairs:
         [new for _, new in counts],
         dense,
     )
+
+
+def of_first_rank(model: nn.Module) -> None:
+    """Take over the batch-norm statistics of the first rank: each has those of its own images."""
+    for buffer in model.buffers():
+        dist.broadcast(buffer, 0)
 
 
 def tensors(model: nn.Module) -> list[Tensor]:

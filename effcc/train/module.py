@@ -8,18 +8,18 @@ from typing import Any, Self
 import lightning as L
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, MetricCollection, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from effcc.catalog.schedule import Schedule, images_per_step, peak_lr
 from effcc.catalog.spec import Spec
 from effcc.data import mix
 from effcc.data.loader import Batch
 from effcc.nn.efficientnet import build, unfilled
+from effcc.train.ema import of_first_rank
 from effcc.train.optim import RMSpropTF, WarmupStaircase, frozen, parameter_groups
-from effcc.train.schedule import Schedule, images_per_step, peak_lr
 from effcc.train.sharding import FullySharded, shard
 
 # Weights of red, green and blue in a grey level (ITU-R BT.601), as Pillow has them.
@@ -76,9 +76,11 @@ class CondConvModule(L.LightningModule):
             }
         )
         self.val_metrics, self.test_metrics = accuracies.clone("val_"), accuracies.clone("test_")
+        self.raw_val_metrics = accuracies.clone("raw_val_")  # of the weights that are not averaged
         # Lightning's own means over ranks are rough: it halves the odd number of images of two.
         # A loss that is no number makes an infinite mean; by default it would be left out.
-        self.val_loss, self.test_loss = (MeanMetric(nan_strategy=math.inf) for _ in range(2))
+        losses = (MeanMetric(nan_strategy=math.inf) for _ in range(3))
+        self.val_loss, self.test_loss, self.raw_val_loss = losses
         self.val_n, self.test_n = SumMetric(), SumMetric()
         self.val_unreadable, self.test_unreadable = SumMetric(), SumMetric()
 
@@ -114,8 +116,7 @@ class CondConvModule(L.LightningModule):
         The first rank's are taken, as in checkpoints, and as the authors' training keeps them.
         """
         if self.trainer.world_size > 1:
-            for buffer in self.model.buffers():
-                dist.broadcast(buffer, 0)
+            of_first_rank(self.model)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw dropout from (seed, epoch, batch, rank), so that a continued run draws the same."""
@@ -148,26 +149,40 @@ class CondConvModule(L.LightningModule):
         """Probabilities (batch, classes)."""
         return self(batch).softmax(1)
 
-    def _place(self, batch_idx: int) -> tuple[int, int, int, int]:
-        t = self.trainer
-        return self.spec.seed, t.current_epoch, batch_idx, t.global_rank
+    def measure(self, batch: Batch, split: str, network: nn.Module) -> int:
+        """Log the loss without smoothing, and the accuracies, that a network has on a batch.
 
-    def _evaluate(self, batch: Batch, split: str) -> None:
+        Args:
+            batch: images, on the network's device.
+            split: `val`, `test` or `raw_val`, which the figures' names begin with.
+            network: this one, or another with the same outputs; it takes images as `forward` does.
+
+        Returns:
+            How many of the images could be read.
+        """
         images, labels = batch.images, batch.labels.masked_fill(batch.unreadable, _UNCOUNTED)
         if not len(labels):  # the rank has no more images, and still takes its part
             images = images.new_zeros(1, *images.shape[1:])
             labels = labels.new_full((1,), _UNCOUNTED)
         n = int((labels != _UNCOUNTED).sum())
-        logits = self(images)
+        logits = network(images)
         losses = F.cross_entropy(logits, labels, ignore_index=_UNCOUNTED, reduction="sum")
-        accuracies = getattr(self, f"{split}_metrics")
-        sums = {name: getattr(self, f"{split}_{name}") for name in ("loss", "n", "unreadable")}
+        loss, accuracies = (getattr(self, f"{split}_{name}") for name in ("loss", "metrics"))
         accuracies.update(logits, labels)
-        sums["loss"].update(losses / max(1, n), n)
-        sums["n"].update(n)
-        sums["unreadable"].update(batch.unreadable.sum())
-        self.log_dict({f"{split}_{name}": metric for name, metric in sums.items()}, batch_size=n)
-        self.log_dict(dict(accuracies.items()), batch_size=n)
+        loss.update(losses / max(1, n), n)
+        self.log_dict({f"{split}_loss": loss, **dict(accuracies.items())}, batch_size=n)
+        return n
+
+    def _place(self, batch_idx: int) -> tuple[int, int, int, int]:
+        t = self.trainer
+        return self.spec.seed, t.current_epoch, batch_idx, t.global_rank
+
+    def _evaluate(self, batch: Batch, split: str) -> None:
+        n = self.measure(batch, split, self)
+        counts = {name: getattr(self, f"{split}_{name}") for name in ("n", "unreadable")}
+        counts["n"].update(n)
+        counts["unreadable"].update(batch.unreadable.sum())
+        self.log_dict({f"{split}_{name}": metric for name, metric in counts.items()}, batch_size=n)
 
     @property
     def effective_batch_size(self) -> int:

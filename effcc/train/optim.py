@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from effcc.catalog.schedule import staircase
 from effcc.catalog.spec import Recipe
 from effcc.ground.errors import UsageError
 from effcc.nn import native
 from effcc.nn.efficientnet import EfficientNet
-from effcc.train.schedule import staircase
 
 
 class RMSpropTF(Optimizer):

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from effcc.catalog.schedule import Schedule
 from effcc.catalog.spec import Spec
 from effcc.ground.errors import UsageError
 from effcc.sources.known import Source
 from effcc.train import data, gauge, process, trainer
 from effcc.train.data import ImageData
 from effcc.train.gauge import Loading, Memory, Scaling, Step
-from effcc.train.schedule import Schedule
 from effcc.train.trainer import BadTrainer
 
 MOST_DEVICES = 64  # of the table, unless the run has more

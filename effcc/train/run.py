@@ -33,14 +33,13 @@ from effcc.train import checkpoints, guard, optim, process, provenance, ranks, t
 from effcc.train.callbacks import Curve
 from effcc.train.checkpoints import BySteps, Keeper, Unwritable
 from effcc.train.data import ImageData
-from effcc.train.ema import Ema
 from effcc.train.guard import Failed, Finite, NotFinite
 from effcc.train.meter import Meter
 from effcc.train.module import CondConvModule
 from effcc.train.process import LostProcess
 from effcc.train.progress import RunProgress
 from effcc.train.ranks import Alone
-from effcc.train.sharding import ShardedEma
+from effcc.train.raw import averages
 from effcc.train.signals import Signals, Stopped
 
 # Where a run notes the batch whose loss was no number.
@@ -142,8 +141,7 @@ def fit(
         run = _Run(spec, source, home, "fit", command, _id(spec, "fit"))
         return run.record(_measure(module, data, arguments), saved.path, saved.history)
     run = _Run.begin(spec, source, home, "fit", command)
-    average = ShardedEma if arguments.get("strategy") == "fsdp" else Ema
-    averaging = [average(spec.recipe.ema_decay)] if spec.recipe.ema_decay else []
+    averaging = averages(spec.recipe.ema_decay, sharded=arguments.get("strategy") == "fsdp")
     curve, asked = Curve(), Signals()
     finite = Finite(run.folder / NOT_FINITE, source.split("train"))
     keeper = Keeper(run.folder, asked, finite)

@@ -53,6 +53,23 @@ class Schedule:
         return self.peak_lr * share
 
 
+def stairs(recipe: Recipe, most: int) -> list[tuple[float, float]]:
+    """Where the rate falls after the warm-up: epochs, and the rate from there on.
+
+    Counted in epochs, so whatever the number of steps in one; at the recipe's own batch. Of more
+    than `most` stairs every so many are given, and the last.
+    """
+    start, length = recipe.warmup_epochs, recipe.decay_epochs
+    passed, last = int(start / length + 1e-9), math.ceil(recipe.epochs / length - 1e-9) - 1
+    numbers = list(range(passed, last, max(1, math.ceil((last - passed) / most))))
+    numbers += [last] if last >= passed else []
+    return [
+        (max(start, number * length), recipe.lr * recipe.decay_rate**number)
+        for number in numbers
+        if start < recipe.epochs
+    ]
+
+
 def images_per_step(spec: Spec, devices: int, accumulated: int) -> int:
     """The effective batch: images per optimiser step."""
     return spec.batch_size * devices * accumulated
