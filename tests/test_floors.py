@@ -185,6 +185,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["bench", "--help"],
         ["list"],
         ["list", "--json"],
+        ["list", "top1>78", "--sort", "params"],
         ["show", "cc_b0_4e"],
         ["show", "cc_b0_4e", "--resolved"],
         ["check"],

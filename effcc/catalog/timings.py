@@ -166,6 +166,13 @@ def differs(bench: Bench, spec: Spec) -> str:
     return ""
 
 
+def benches(spec: Spec, home: Home) -> tuple[Bench | None, list[tuple[Bench, str]]]:
+    """The newest of the registered variant; and the others, newest first, with what differs."""
+    differing = [(bench, differs(bench, spec)) for bench in load(home, spec.name)[::-1]]
+    newest = next((bench for bench, why in differing if not why), None)
+    return newest, [(bench, why) for bench, why in differing if bench is not newest]
+
+
 def save(bench: Bench, home: Home) -> Path:
     """Write it to `registry/results/<variant>/<id>.json`.
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from effcc.catalog import registry, results, timings
+from effcc.catalog import query, registry, results, rows, timings
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
+from effcc.catalog.rows import Row
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import PLAIN, VARIANT, Bench
 from effcc.claims import modelindex
@@ -60,6 +61,7 @@ class Card:
     bench: Bench | None  # the newest of the registered variant
     other_benches: Sequence[tuple[Bench, str]]  # newest first, and what differs
     strange: Sequence[str]  # files among the records that are none
+    row: Row  # its line in the table of all
 
     @property
     def disagreements(self) -> list[Comparison]:
@@ -123,33 +125,37 @@ def pages(home: Home) -> dict[Path, str]:
     beside = verify.across(entries)
     cards = [make(entry, home, beside.get(entry.spec.name, ())) for entry in entries]
     texts = {home.models / f"{card.spec.name}.md": render(card) for card in cards}
-    texts[home.models / "index.md"] = template("index.md.j2").render(cards=cards)
+    texts[home.models / "index.md"] = index([card.row for card in cards])
     return texts
+
+
+def index(every: Sequence[Row]) -> str:
+    """The page of all variants."""
+    shown = {name: field.about for name, field in query.FIELDS.items()}
+    return template("index.md.j2").render(rows=every, fields=shown)
 
 
 def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
     """Collect what a card says; `beside` is what follows from other variants, if any."""
     spec = entry.spec
     runs = results.runs(entry, home)
-    headlines: dict[tuple[str, str], Run] = {}
-    for run in runs:
-        if not run.differs:
-            headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
     profile = registry.load(
         spec.name, home, source=SHOWN_PROFILE, claims={entry.claim.name: entry.claim}
     )
-    bench, others = _benches(spec, home)
+    bench, others = timings.benches(spec, home)
+    cost, headlines = count(spec.network, spec.preprocessing.image_size), results.headlines(runs)
     return Card(
         spec=spec,
         claim=entry.claim,
-        cost=count(spec.network, spec.preprocessing.image_size),
+        cost=cost,
         comparisons=verify.compare(entry.claim, spec, runs, beside),
         runs=runs,
-        headlines=list(headlines.values()),
+        headlines=headlines,
         settings=list(_settings(spec, profile)),
         bench=bench,
         other_benches=others,
         strange=_strange(spec.name, home),
+        row=rows.make(entry, cost, headlines, bench),
     )
 
 
@@ -213,6 +219,7 @@ def template(name: str) -> Any:
         "link": markdown.link,
         "fence": markdown.fence,
         "mark": markdown.mark,
+        "data": markdown.data,
         "origin": markdown.origin,
         "many": many,
         "page_link": lambda name: markdown.Markup(f"[{name}]({name}.md)"),
@@ -221,14 +228,6 @@ def template(name: str) -> Any:
     environment.filters["three"] = three
     environment.filters["grouped"] = lambda value: f"{value:,}"
     return environment.get_template(name)
-
-
-def _benches(spec: Spec, home: Home) -> tuple[Bench | None, list[tuple[Bench, str]]]:
-    """The record of time that a card shows, and the others with what is different in them."""
-    newest_first = timings.load(home, spec.name)[::-1]
-    differs = [(bench, timings.differs(bench, spec)) for bench in newest_first]
-    shown = next((bench for bench, why in differs if not why), None)
-    return shown, [(bench, why) for bench, why in differs if bench is not shown]
 
 
 def _strange(name: str, home: Home) -> list[str]:
