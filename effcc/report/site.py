@@ -21,6 +21,9 @@ from mkdocs.structure.files import File, InclusionLevel
 
 # Of the project's folders, those that pages may link into.
 _ORIGINS = ("model-index", "registry")
+# Cards in the navigation; of more, each page would hold a list that nobody reads and only the table
+# of all is there.
+_MOST = 100
 # What the pages have beside the theme's own templates.
 _THEME = Path(__file__).with_name("theme")
 _LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
@@ -38,9 +41,10 @@ class Cards(BasePlugin[NoOptions]):
         config["theme"].dirs.insert(0, str(_THEME))
         models = Path(config["docs_dir"]) / "models"
         cards = sorted(path.name for path in models.glob("*.md") if path.stem != "index")
+        shown = ("index.md", *(cards if len(cards) <= _MOST else ()))
         for section in config["nav"]:
             if "Models" in section:
-                section["Models"] = [f"models/{name}" for name in ("index.md", *cards)]
+                section["Models"] = [f"models/{name}" for name in shown]
         return config
 
     def on_files(self, files: Any, *, config: Any) -> Any:
