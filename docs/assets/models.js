@@ -81,7 +81,7 @@
       details.scrollIntoView();
     });
     const parts = [label, input, help, said, problems];
-    const search = make("form", { class: "models-filter", role: "search" }, ...parts);
+    const search = make("form", { class: "models-filter", role: "search", "aria-label": "Models" }, ...parts);
     const all = make("button", { type: "button" }, "Show all");
     const empty = make("p", { class: "models-none", hidden: "" }, "No variant meets all of this. ", all);
     all.addEventListener("click", () => {
