@@ -126,7 +126,12 @@ def _of_weights(sub: argparse.ArgumentParser) -> None:
 
 
 def _of_list(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--json", action="store_true", help="print JSON")
+    add = sub.add_argument
+    asked = "what to list: 'top1>78', 'macs<500M', experts=8, dataset:ImageNet, or words"
+    add("query", nargs="*", metavar="QUERY", help=asked)
+    add("--sort", metavar="FIELD", help="by a figure: params, or --sort=-params from the largest")
+    add("--json", action="store_true", help="print JSON")
+    sub.epilog = "The page of all models explains queries: docs/models/index.md."
 
 
 def _of_results(sub: argparse.ArgumentParser) -> None:
@@ -293,7 +298,7 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
         word = queue.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or "." not in name or verb not in TAKE_SETTINGS:
-            raise UsageError(f"{verb}: {word!r} is not an option{_hint(verb, name)}")
+            raise UsageError(f"{verb}: {word!r} is not an option{_hint(verb, word)}")
         if not equals:
             if not queue or queue[0].startswith("--"):
                 raise UsageError(f"{verb}: --{name} needs a value")
@@ -319,8 +324,13 @@ def settings_help() -> str:
     return "\n".join(lines)
 
 
-def _hint(verb: str, name: str) -> str:
+def _hint(verb: str, word: str) -> str:
     from effcc.catalog.spec import settings_in_order
 
+    if verb == "list" and not word.startswith("-"):
+        return "; write all of a query in one place"
+    if verb == "list" and not word.startswith("--"):
+        return f"; a query that begins with a minus goes behind --: effcc list -- {word}"
+    name = word.removeprefix("--").partition("=")[0]
     meant = next((s for s in settings_in_order() if s.endswith(f".{name}")), None)
     return f"; did you mean --{meant}?" if meant else f"; effcc {verb} --help lists them"

@@ -6,60 +6,57 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from effcc import terminal
 from effcc.ground import home
 from effcc.ground.errors import UsageError
-from effcc.ground.words import many
+from effcc.ground.words import many, three
+
+if TYPE_CHECKING:
+    from effcc.catalog.rows import Row
 
 # What `show` prints beside what disagrees.
 _SHOWN = ("Parameters", "FLOPs", "File Size")
 
 
 def list_(args: argparse.Namespace) -> int:
-    """List the variants."""
-    from effcc.catalog import registry, results
-    from effcc.catalog.cost import count
+    """List the variants, or those that a query asks for: 'top1>78 experts=8'."""
+    from effcc.catalog import query, rows
 
-    at = home.find()
-    rows: list[dict[str, Any]] = []
-    for entry in registry.entries(at):
-        spec = entry.spec
-        cost = count(spec.network, spec.preprocessing.image_size)
-        latest = next((run for run in results.runs(entry, at) if not run.differs), None)
-        rows.append(
-            {
-                "name": spec.name,
-                "experts": spec.network.experts,
-                "image_size": spec.preprocessing.image_size,
-                "parameters": cost.parameters,
-                "macs": cost.macs,
-                "measured_top1": latest.top1.value if latest else None,
-                "measured_on": latest.record.dataset.name if latest else None,
-                "summary": spec.summary,
-            }
-        )
+    every = rows.load(home.find())
+    found = query.select(every, " ".join(args.query))
+    if args.sort:
+        found = query.ordered(found, args.sort)
     if args.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json.dumps([rows.plain(row) for row in found], indent=1, ensure_ascii=False))
         return 0
-    heads = ("name", "experts", "pixels", "parameters", "MACs", "measured top-1", "")
-    cells = [
-        (
-            row["name"],
-            str(row["experts"]),
-            str(row["image_size"]),
-            terminal.millions(row["parameters"]),
-            terminal.millions(row["macs"]),
-            f"{100 * row['measured_top1']:.1f} % on {row['measured_on']}"
-            if row["measured_on"]
-            else "",
-            row["summary"],
-        )
-        for row in rows
-    ]
-    print(terminal.table(heads, cells))
+    if found:
+        print(terminal.table(_HEADS, [_cells(row) for row in found]))
+    if len(found) < len(every):
+        print(f"{len(found)} of {many(len(every), 'variant')}", file=sys.stderr)
     return 0
+
+
+_HEADS = (
+    *("name", "experts", "pixels", "parameters", "MACs"),
+    *("claimed top-1", "measured top-1", "latency", ""),
+)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    claimed, measured = (row.of_kind(kind) for kind in ("claimed", "measured"))
+    return (
+        row.name,
+        str(row.experts),
+        str(row.pixels),
+        terminal.millions(row.params),
+        terminal.millions(row.macs),
+        "; ".join(f"{r.text} on {r.dataset}" for r in claimed if r.top1 is not None),
+        "; ".join(terminal.measured(r.top1, r.dataset) for r in measured),
+        f"{three(1000 * row.latency.seconds)} ms" if row.latency else "",
+        row.summary,
+    )
 
 
 def show(args: argparse.Namespace) -> int:

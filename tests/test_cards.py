@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import hostile
 import modelindex as outside  # the reference reader of the format
@@ -21,7 +22,7 @@ from records import bench, record
 from rendered import WORST, Page, legible, to_html
 
 from effcc import cli
-from effcc.catalog import registry, results, timings
+from effcc.catalog import query, registry, results, timings
 from effcc.catalog.results import Metric
 from effcc.claims import modelindex
 from effcc.ground.document import model_index_comment
@@ -543,7 +544,25 @@ def test_no_variant_takes_the_place_of_the_index(project):
 def test_all_links_of_the_index_lead_to_cards(project):
     texts = cards.pages(project)
     names = {path.name for path in texts} - {"index.md"}
-    assert set(Page(to_html(texts[project.models / "index.md"])).links) == names
+    links = Page(to_html(texts[project.models / "index.md"])).links
+    assert {link for link in links if not link.startswith("#q=")} == names
+
+
+def test_the_examples_of_the_index_are_questions_that_their_links_ask(project):
+    html = to_html(cards.pages(project)[project.models / "index.md"])
+    examples = re.findall(r'<a href="#([^"]*)"><code>(.*?)</code>', html)
+    assert len(examples) == len(re.findall(r'href="#q=', html)) > 4
+    for link, shown in examples:
+        said = parse_qs(unescape(link), strict_parsing=True)
+        assert said["q"] == [unescape(shown)]
+        query.parse(*said["q"])
+        assert said.get("sort", ["name"])[0] in query.FIELDS
+
+
+def test_the_index_explains_every_field_of_a_question(project):
+    text = cards.pages(project)[project.models / "index.md"]
+    for name in query.FIELDS:
+        assert f"    | `{name}` | " in text
 
 
 # Hostile files

@@ -44,7 +44,7 @@ def test_list_shows_every_variant_and_speaks_json(effcc):
     for name in ("cc_b0_4e", "cc_b0_8e", "cc_b1_8e", "cc_pico_4e"):
         assert name in out
     rows = json.loads(effcc("list", "--json")[1])
-    assert {row["name"]: row["parameters"] for row in rows}["cc_b0_4e"] == 13_314_116
+    assert {row["name"]: row["computed"] for row in rows}["cc_b0_4e"]["params"] == 13_314_116
 
 
 def test_show_puts_claims_beside_what_is_computed(effcc):

@@ -186,6 +186,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["routing", "--help"],
         ["list"],
         ["list", "--json"],
+        ["list", "top1>78", "--sort", "params"],
         ["show", "cc_b0_4e"],
         ["show", "cc_b0_4e", "--resolved"],
         ["check"],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from rendered import HOSTILE, Page, to_html
 
-from effcc.report.markdown import code, escape, fence, link, mark
+from effcc.report.markdown import code, data, escape, fence, link, mark
 
 PLAIN = "just some words"
 # Where a page puts text: alone, amid lines, in a heading, after a word, in a table, in an item.
@@ -38,6 +38,18 @@ def test_text_in_code_type_reads_as_it_was_written(text):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_text_of_a_link_reads_as_it_was_written(text):
     same_as_plain(lambda t: link(t, "https://example.org/"), text, "See {} there.")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_text_of_a_figure_reads_as_it_was_written(text):
+    same_as_plain(lambda t: data(t, 0.5, top5=1.0), text, INLINE)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+def test_the_number_of_a_figure_is_the_same_when_read_again(number):
+    (_, (attributes,)) = Page(to_html(data("about that", number, top5=None))).elements[-1]
+    assert attributes[0] == "value"
+    assert float(attributes[1]) == number
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,6 +3,7 @@
 import re
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -10,6 +11,7 @@ from rendered import Page, to_html
 from site_pages import severe, show
 
 from effcc.report import quoted
+from effcc.report import site as plugin
 
 
 def test_no_page_fetches_anything_from_elsewhere(site):
@@ -27,6 +29,18 @@ def test_every_variant_is_in_the_navigation(site):
     home = (site / "index.html").read_text()
     for card in (ROOT / "registry").glob("*.yaml"):
         assert f'href="models/{card.stem}/"' in home
+
+
+def test_of_very_many_variants_only_the_table_is_in_the_navigation(tmp_path):
+    (tmp_path / "models").mkdir()
+    nav = [{"Home": "index.md"}, {"Models": []}]
+    for number in range(1000):
+        (tmp_path / "models" / f"v{number}.md").write_text("# v")
+    config = {"theme": SimpleNamespace(dirs=[]), "docs_dir": str(tmp_path), "nav": nav}
+    cards = plugin.Cards()
+    cards.load_config({})
+    cards.on_config(config)
+    assert nav == [{"Home": "index.md"}, {"Models": ["models/index.md"]}]
 
 
 def test_search_finds_variants_by_part_of_their_names(site):

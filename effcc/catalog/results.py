@@ -144,6 +144,15 @@ def beside(entry: Entry, records: Sequence[Record]) -> list[Run]:
     return [Run(record, differs[record.id]) for record in accurate]
 
 
+def headlines(runs: Iterable[Run]) -> list[Run]:
+    """The newest of the registered variant on each data set; `runs` are newest first."""
+    found: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        if not run.differs:
+            found.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
+    return list(found.values())
+
+
 def beside_registry(entry: Entry, records: Iterable[OnImages]) -> dict[str, str]:
     """Why each record, by id, is not the registered variant's result; empty if it is.
 

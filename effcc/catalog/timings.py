@@ -6,7 +6,7 @@ for the network and the image size, so a record stays the variant's while those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,16 @@ def differs(bench: Bench, spec: Spec) -> str:
         if was.get(key, rule(f"network.{key}").get("default")) != value:
             return f"another network.{key}"
     return ""
+
+
+def benches(spec: Spec, found: Sequence[Bench]) -> tuple[Bench | None, list[tuple[Bench, str]]]:
+    """The newest of the registered variant; and the others, newest first, with what differs.
+
+    `found` are the variant's, oldest first.
+    """
+    differing = [(bench, differs(bench, spec)) for bench in reversed(found)]
+    newest = next((bench for bench, why in differing if not why), None)
+    return newest, [(bench, why) for bench, why in differing if bench is not newest]
 
 
 def save(bench: Bench, home: Home) -> Path:

@@ -47,6 +47,18 @@ class Fact:
         value = float(Decimal(match[1]) * _SCALE[match[2]]) if match else math.inf
         return value if math.isfinite(value) else None
 
+    @property
+    def whole(self) -> int:
+        """What an accuracy is written in parts of: 100 where percent is meant and no % stands."""
+        return 100 if "%" not in self.text and (self.number or 0) > 1 else 1
+
+    @property
+    def share(self) -> float | None:
+        """An accuracy as a fraction: 77.32% and a plain 77.32 are both 0.7732."""
+        if self.number is None:
+            return None
+        return float(Decimal(repr(self.number)) / self.whole)
+
     def agrees_with(self, exact: float) -> bool:
         """Whether `exact`, rounded as this figure was, gives this figure.
 

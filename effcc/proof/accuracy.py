@@ -36,33 +36,28 @@ def comparisons(claim: Claim, runs: Sequence[Run]) -> Iterator[Comparison]:
         yield _records([run.record for run in runs])
 
 
-def share(fact: Fact) -> float:
-    """A claimed accuracy as a fraction: 77.32% and a plain 77.32 are both 0.7732."""
-    return (fact.number or 0) / _per(fact)
-
-
 def is_count(fact: Fact, images: int) -> bool:
     """Whether some number of `images`, as a percentage rounded as the figure is, gives it."""
-    nearest = round(share(fact) * images)
+    nearest = round((fact.share or 0) * images)
     near = (count for count in (nearest - 1, nearest, nearest + 1) if 0 <= count <= images)
-    return any(fact.agrees_with(_per(fact) * count / images) for count in near)
+    return any(fact.agrees_with(fact.whole * count / images) for count in near)
 
 
 def lies_within(fact: Fact, metric: Metric) -> bool:
     """Whether the figure, as precisely as it is written, may be within a measured interval."""
     assert metric.low is not None
     assert metric.high is not None
-    ends = (fact.agrees_with(_per(fact) * end) for end in (metric.low, metric.high))
-    return metric.low <= share(fact) <= metric.high or any(ends)
+    ends = (fact.agrees_with(fact.whole * end) for end in (metric.low, metric.high))
+    return metric.low <= (fact.share or 0) <= metric.high or any(ends)
 
 
 def _accuracy(
     key: str, fact: Fact, least: Fact | None, dataset: str, record: Record | None, metric: str
 ) -> Comparison:
-    value = share(fact)
+    value = fact.share or 0
     if not 0 <= value <= 1:
         return of_fact(key, fact, "from none to all of the images", False)
-    if least and share(least) > value:
+    if least and (least.share or 0) > value:
         return of_fact(key, fact, f"no less than top-1, {least.text}", False)
     images = IMAGES.get(dataset.casefold()) or (record.dataset.images if record else None)
     computed = f"no less than top-1, {least.text}" if least else ""
@@ -111,8 +106,3 @@ def _is_on(measured: Dataset, claimed: str) -> bool:
     names = [f"{measured.title}, {measured.split} split"]
     names += [measured.title] if measured.split == "test" else []
     return claimed.casefold() in {name.casefold() for name in names}
-
-
-def _per(fact: Fact) -> int:
-    """What the figure's number is a share of: 100 where percent is meant and not written."""
-    return 100 if "%" not in fact.text and (fact.number or 0) > 1 else 1

@@ -11,10 +11,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from effcc.catalog import registry, results, routings, timings
+from effcc.catalog import query, registry, results, routings, rows, timings
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
+from effcc.catalog.rows import Row
 from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import Bench
 from effcc.claims import modelindex
@@ -64,6 +65,7 @@ class Card:
     other_benches: Sequence[tuple[Bench, str]]  # newest first, and what differs
     experts: Experts | None  # what the newest record of routing shows
     strange: Sequence[str]  # files among the records that are none
+    row: Row  # its line in the table of all
 
     @property
     def disagreements(self) -> list[Comparison]:
@@ -139,19 +141,22 @@ def _pages(home: Home) -> dict[Path, str]:
     entries = registry.entries(home)
     beside = verify.across(entries)
 
-    def card(entry: Entry) -> tuple[Card, str]:
+    def card(entry: Entry) -> tuple[Row, pictures.Points, str]:
         made = make(entry, home, beside.get(entry.spec.name, ()))
-        return made, render(made)
+        points = pictures.points(made.spec, made.claim, made.cost, made.headlines, made.bench)
+        return made.row, points, render(made)
 
     made = workers.each(card, entries)
-    texts = {home.models / f"{card.spec.name}.md": text for card, text in made}
-    texts[home.models / "index.md"] = template("index.md.j2").render(
-        cards=[card for card, _ in made],
-        comparisons=pictures.comparisons(
-            [pictures.points(c.spec, c.claim, c.cost, c.headlines, c.bench) for c, _ in made]
-        ),
-    )
+    texts = {home.models / f"{row.name}.md": text for row, _, text in made}
+    texts[home.models / "index.md"] = index([row for row, _, _ in made], [p for _, p, _ in made])
     return texts
+
+
+def index(every: Sequence[Row], points: Sequence[pictures.Points] = ()) -> str:
+    """The page of all variants: a row for each, and pictures of their points."""
+    shown = {name: field.about for name, field in query.FIELDS.items()}
+    drawn = pictures.comparisons(points)
+    return template("index.md.j2").render(rows=every, fields=shown, comparisons=drawn)
 
 
 def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
@@ -159,26 +164,24 @@ def make(entry: Entry, home: Home, beside: Sequence[Comparison] = ()) -> Card:
     spec = entry.spec
     shelf = results.shelf(home, spec.name)
     runs = results.beside(entry, results.made(shelf, *results.KIND)[0])
-    headlines: dict[tuple[str, str], Run] = {}
-    for run in runs:
-        if not run.differs:
-            headlines.setdefault((run.record.dataset.name, run.record.dataset.fingerprint), run)
     profile = entry.on(SHOWN_PROFILE)
-    bench, others = _benches(spec, results.made(shelf, *timings.KIND)[0])
+    bench, others = timings.benches(spec, results.made(shelf, *timings.KIND)[0])
     routed, _ = results.made(shelf, *routings.KIND)
+    cost, headlines = count(spec.network, spec.preprocessing.image_size), results.headlines(runs)
     return Card(
         spec=spec,
         profile=profile,
         claim=entry.claim,
-        cost=count(spec.network, spec.preprocessing.image_size),
+        cost=cost,
         comparisons=verify.compare(entry.claim, spec, runs, beside),
         runs=runs,
-        headlines=list(headlines.values()),
+        headlines=headlines,
         settings=list(_settings(spec, profile)),
         bench=bench,
         other_benches=others,
         experts=experts.of(entry, routed),
         strange=shelf.strange,
+        row=rows.make(entry, cost, headlines, bench),
     )
 
 
@@ -235,6 +238,7 @@ def template(name: str) -> Any:
         "link": markdown.link,
         "fence": markdown.fence,
         "mark": markdown.mark,
+        "data": markdown.data,
         "origin": markdown.origin,
         "many": many,
         "setting": _setting,
@@ -245,13 +249,6 @@ def template(name: str) -> Any:
     environment.filters["three"] = three
     environment.filters["grouped"] = lambda value: f"{value:,}"
     return environment.get_template(name)
-
-
-def _benches(spec: Spec, benches: Sequence[Bench]) -> tuple[Bench | None, list[tuple[Bench, str]]]:
-    """The record of time that a card shows, and the others with what is different in them."""
-    differs = [(bench, timings.differs(bench, spec)) for bench in reversed(benches)]
-    shown = next((bench for bench, why in differs if not why), None)
-    return shown, [(bench, why) for bench, why in differs if bench is not shown]
 
 
 def _settings(spec: Spec, profile: Spec) -> Iterable[Setting]:

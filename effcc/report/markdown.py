@@ -82,6 +82,23 @@ def fence(text: str, language: str) -> Markup:
     return Markup(f"{ticks}{language}\n{text.rstrip()}\n{ticks}")
 
 
+def data(shown: Any, value: float | None, **more: float | None) -> Markup:
+    """A figure as people read it, with the numbers that programs do; those that are None left out.
+
+    The element is HTML's own for this; where a code host drops it, the text is left.
+    """
+    numbers = {"value": value} | {f"data-{name}": number for name, number in more.items()}
+    stated = (
+        f' {name}="{_shortest(number)}"' for name, number in numbers.items() if number is not None
+    )
+    return Markup(f"<data{''.join(stated)}>{escape(shown)}</data>")
+
+
+def _shortest(number: float) -> str:
+    """The fewest digits that mean a number."""
+    return repr(number).removesuffix(".0")
+
+
 def mark(kind: str) -> Markup:
     """The badge that says where a figure comes from: claimed, computed or measured."""
     return Markup(f'<span class="mark {kind}">{kind}</span>')

@@ -15,7 +15,6 @@ from effcc.catalog.spec import Network, Recipe, Spec
 from effcc.catalog.timings import PLAIN, VARIANT, Bench
 from effcc.claims.claim import Claim
 from effcc.ground.words import many, three
-from effcc.proof import accuracy
 from effcc.report import blueprint, figures, fronts, svg
 from effcc.report.fronts import Point
 from effcc.report.markdown import Markup
@@ -154,8 +153,8 @@ def _published(spec: Spec, claim: Claim, counted: Cost) -> Point | None:
     dataset, metric = _CLAIMED
     on = [result.metrics for result in claim.results if result.dataset == dataset]
     facts = [metrics[metric] for metrics in on if metric in metrics]
-    share = accuracy.share(facts[0]) if facts else 0
-    if not 0 < share <= 1:
+    share = facts[0].share if facts else None
+    if not share or not 0 < share <= 1:
         return None
     words = f"{100 * share:.2f} % at {svg.short(counted.macs)} multiply-accumulates"
     return Point(spec.name, counted.macs, share, words)
