@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from conftest import ROOT
+from conftest import BESIDE, ROOT
 
 from effcc.ground.home import Home
 from effcc.report import cards
@@ -20,7 +20,8 @@ def build(root):
     """The shipped documentation in `root`, with cards written afresh; the folder of its pages."""
     for folder in ("registry", "model-index", "docs"):
         shutil.copytree(ROOT / folder, root / folder)
-    shutil.copy(ROOT / "mkdocs.yml", root)
+    for name in BESIDE:
+        shutil.copy(ROOT / name, root)
     cards.write(Home(root))
     mkdocs(root)
     return root / "site"

@@ -39,10 +39,20 @@ class Bibtex:
         return list(dict.fromkeys(found for text in named if (found := arxiv_id(text))))
 
     @property
+    def authors(self) -> list[str]:
+        """The authors in order, each as they are called: given name first."""
+        parted = (re.split(r"\s*,\s*", name, maxsplit=1) for name in self._names)
+        return [" ".join(reversed(parts)) for parts in parted]
+
+    @property
     def people(self) -> list[tuple[str, str]]:
         """Family name and first initial of each author, small letters; `others` stays a name."""
+        return [_person(name) for name in self._names]
+
+    @property
+    def _names(self) -> list[str]:
         names = re.split(r"\s+and\s+", self.fields.get("author", ""))
-        return [_person(name) for name in names if name.strip()]
+        return [name.strip() for name in names if name.strip()]
 
 
 def parse(text: str) -> Bibtex:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape as html_escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,6 +31,8 @@ from effcc.report.origins import Figure
 
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
+# No pages beside the cards.
+NOTHING: Mapping[Path, str] = MappingProxyType({})
 _PERCENT_METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
 
 
@@ -84,13 +87,13 @@ class Card:
         return next((row for row in self.comparisons if row.key == key), None)
 
 
-def write(home: Home) -> list[Path]:
-    """Bring every generated page up to date; returns those that changed.
+def write(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
+    """Bring every card up to date, and what stands beside them; returns the pages that changed.
 
     Raises:
         BadFile: catalog or results have problems.
     """
-    texts = pages(home)
+    texts = {**pages(home), **beside}
     changed = _stale(texts, home)
     for path in changed:
         if path in texts:
@@ -100,9 +103,9 @@ def write(home: Home) -> list[Path]:
     return changed
 
 
-def stale(home: Home) -> list[Path]:
+def stale(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
     """Pages that are missing, out of date, or of a variant that is gone."""
-    return _stale(pages(home), home)
+    return _stale({**pages(home), **beside}, home)
 
 
 def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
@@ -118,7 +121,7 @@ def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
 
 
 def pages(home: Home) -> dict[Path, str]:
-    """The text of every generated page, by path."""
+    """The text of every card and of the table of all, by path."""
     entries = registry.entries(home)
     beside = verify.across(entries)
     cards = [make(entry, home, beside.get(entry.spec.name, ())) for entry in entries]

@@ -24,8 +24,7 @@ def escape(value: Any) -> Markup:
     """A value as plain text on a Markdown page; markup made by this module passes unchanged."""
     if isinstance(value, Markup):
         return value
-    text = " ".join(str(value).split())
-    return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
+    return _inert(" ".join(str(value).split()))
 
 
 def code(value: Any) -> Markup:
@@ -34,6 +33,12 @@ def code(value: Any) -> Markup:
     if re.search(r"[`|<&]", text) or not text:
         return Markup(f"<code>{escape(text)}</code>")
     return Markup(f"`{text}`")
+
+
+def prose(text: str) -> Markup:
+    """A sentence as plain text, but for what it has between backticks: that is code."""
+    parts = re.split(r"`([^`]*)`", " ".join(text.split()))
+    return Markup("").join(code(part) if n % 2 else _inert(part) for n, part in enumerate(parts))
 
 
 def link(text: Any, url: str | None) -> Markup:
@@ -53,6 +58,10 @@ def origin(text: Any, place: Place) -> Markup:
         return escape(text)
     plain = "?plain=1" if place.file.endswith(".md") else ""
     return Markup(f"[{escape(text)}](../../{quote(place.file)}{plain}#L{place.line})")
+
+
+def _inert(text: str) -> Markup:
+    return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
 
 
 def fence(text: str, language: str) -> Markup:

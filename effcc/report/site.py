@@ -1,5 +1,8 @@
 """A plugin of mkdocs: the cards in the navigation, and on the site whatever their figures link to.
 
+It also draws formulas, fills in the changelog and says what search engines read. Without it, in
+another engine, the same sources are a plainer site: LaTeX as code, a link to the changelog.
+
 A committed card links to files of the project, as a code host shows them. On the site these links
 lead to pages that are made when it is built: the file, each line with an anchor, and no script. So
 every number can be followed to its origin without a network.
@@ -10,7 +13,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -18,6 +21,9 @@ from urllib.parse import quote, unquote
 from mkdocs.config.base import Config
 from mkdocs.plugins import BasePlugin
 from mkdocs.structure.files import File, InclusionLevel
+
+from effcc.ground import document
+from effcc.report import formulas, jsonld
 
 # Of the project's folders, those that pages may link into.
 _ORIGINS = ("model-index", "registry")
@@ -36,6 +42,9 @@ class Cards(BasePlugin[NoOptions]):
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first; add to the theme."""
         config["theme"].dirs.insert(0, str(_THEME))
+        config["markdown_extensions"].append(formulas.Formulas())
+        fences = config["mdx_configs"].setdefault("pymdownx.superfences", {})
+        fences["custom_fences"] = [*fences.get("custom_fences", ()), formulas.fence()]
         models = Path(config["docs_dir"]) / "models"
         cards = sorted(path.name for path in models.glob("*.md") if path.stem != "index")
         for section in config["nav"]:
@@ -63,8 +72,10 @@ class Cards(BasePlugin[NoOptions]):
         return files
 
     def on_page_markdown(self, markdown: str, *, page: Any, config: Any, files: Any) -> str:
-        """Lead links to files of the project to their pages."""
+        """Lead links to files of the project to their pages; put the changelog on its page."""
         root, here = Path(config["docs_dir"]).parent, page.file.src_uri
+        if here == "changelog.md":
+            return changelog(markdown, root / "CHANGELOG.md")
 
         def led(link: re.Match[str]) -> str:
             origin = _origin(link[1], here, root)
@@ -75,6 +86,33 @@ class Cards(BasePlugin[NoOptions]):
 
         return _LINK.sub(led, markdown)
 
+    def on_page_context(self, context: Any, *, page: Any, config: Any, nav: Any) -> Any:
+        """Hand the theme what machines read of a page: plain text, for it to escape."""
+        meta, here = page.meta, page.file.src_uri
+        description = unescape(meta.get("description") or config["site_description"] or "")
+        title = unescape(str(page.title))
+        linked: dict[str, Any] = {}
+        citation = Path(config["docs_dir"]).parent / "CITATION.cff"
+        if page.is_homepage and citation.is_file():
+            linked = jsonld.software(document.read(citation).data, page.canonical_url)
+        elif posixpath.dirname(here) == "models" and here != "models/index.md":
+            linked = jsonld.model(title, description, page.markdown, page.canonical_url)
+        context["about"] = {
+            "title": title if page.is_homepage else f"{title} · {config['site_name']}",
+            "description": description,
+            "linked": jsonld.text(linked) if linked else "",
+        }
+        return context
+
+
+def changelog(markdown: str, file: Path) -> str:
+    """The page of changes: its own words, but for the link to the file the file's sections."""
+    words, link, rest = markdown.partition("[CHANGELOG.md](../CHANGELOG.md)")
+    if not file.is_file():
+        return f"{words}`CHANGELOG.md`{rest}" if link else markdown
+    sections = file.read_text("utf-8").partition("\n## ")[2]
+    return f"{words}`CHANGELOG.md`{rest}\n\n## {sections}"
+
 
 def page(origin: str, text: str) -> str:
     """A file as a page of the site; `#L7` is its seventh line."""
@@ -82,7 +120,12 @@ def page(origin: str, text: str) -> str:
         f'<span id="L{number}">{escape(line)}\n</span>'
         for number, line in enumerate(text.removesuffix("\n").split("\n"), 1)
     ]
-    front = {"title": origin, "search": {"exclude": True}, "hide": ["toc"]}
+    front = {
+        "title": escape(origin),  # themes print titles as they are
+        "description": escape(f"{origin}, a file of the project, line by line."),
+        "search": {"exclude": True},
+        "hide": ["toc"],
+    }
     return "\n".join(
         (
             f"---\n{json.dumps(front)}\n---\n",
