@@ -27,13 +27,13 @@ def build(root):
     return root / "site"
 
 
-def mkdocs(root):
+def mkdocs(root, **environment):
     """Build a project's pages, strictly."""
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"],
         cwd=root,
         check=True,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"} | environment,
     )
 
 

@@ -176,11 +176,15 @@ def render(card: Card) -> str:
         curve=curve,
         speed=markdown.Markup(_speed(card.bench) if card.bench else ""),
         svg=markdown.Markup(figures.learning_curve(curve.record.curve, described) if curve else ""),
-        description=markdown.Markup(
-            html_escape(card.spec.summary.replace("\n", " ")).replace("\\", "&#92;")
-        ),
+        description=_quoted(card.spec.summary),
+        tag=_quoted(card.spec.entry),  # so that search finds the card by its entry's name
         data=markdown.Markup(modelindex.dump([with_results(card.claim, card.headlines)])),
     )
+
+
+def _quoted(text: str) -> markdown.Markup:
+    """A text for a quoted value of the front matter, which themes print as it is."""
+    return markdown.Markup(html_escape(" ".join(text.split())).replace("\\", "&#92;"))
 
 
 def with_results(claim: Claim, runs: Iterable[Run]) -> Claim:

@@ -90,7 +90,7 @@ class Cards(BasePlugin[NoOptions]):
         """Hand the theme what machines read of a page: plain text, for it to escape."""
         meta, here = page.meta, page.file.src_uri
         description = unescape(meta.get("description") or config["site_description"] or "")
-        title = unescape(str(page.title))
+        title = unescape(str(meta.get("title") or page.title))
         linked: dict[str, Any] = {}
         citation = Path(config["docs_dir"]).parent / "CITATION.cff"
         if page.is_homepage and citation.is_file():
@@ -98,7 +98,7 @@ class Cards(BasePlugin[NoOptions]):
         elif posixpath.dirname(here) == "models" and here != "models/index.md":
             linked = jsonld.model(title, description, page.markdown, page.canonical_url)
         context["about"] = {
-            "title": title if page.is_homepage else f"{title} · {config['site_name']}",
+            "title": f"{title} · {config['site_name']}",
             "description": description,
             "linked": jsonld.text(linked) if linked else "",
         }
