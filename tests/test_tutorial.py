@@ -11,28 +11,27 @@ from conftest import ROOT
 
 PAGE = (ROOT / "docs" / "adding-a-variant.md").read_text("utf-8")
 TUTORIAL = PAGE.partition("## What goes where")[0]
-STEPS = re.findall(r"^```(sh|diff)\n(.*?)\n```$", TUTORIAL, re.DOTALL | re.MULTILINE)
+STEPS = re.findall(
+    r'^```(sh|diff)(?: title="(.*?)")?\n(.*?)\n```$', TUTORIAL, re.DOTALL | re.MULTILINE
+)
 # All that is not as on the page: training is cut short, by documented flags.
 SHORTER = " --trainer.max_epochs 1 --trainer.limit_train_batches 2"
 
 
-def edit(diff, root):
-    """Apply a diff of the page: each part must be found, and once."""
-    name = re.search(r"^\+\+\+ (.*)$", diff, re.MULTILINE)[1]
-    text = (root / name).read_text("utf-8")
-    parts = re.split(r"^@@$\n?", diff, flags=re.MULTILINE)[1:]
-    assert parts
-    for part in parts:
-        lines = part.rstrip("\n").split("\n")
+def edit(file, diff):
+    """Change a file as a block of the page shows it: each part must be found, and once."""
+    text = file.read_text("utf-8")
+    for part in diff.split("\n\n"):
+        lines = part.split("\n")
         before = "\n".join(line[1:] for line in lines if line[0] in "- ")
         after = "\n".join(line[1:] for line in lines if line[0] in "+ ")
         assert text.count(before) == 1, before
         text = text.replace(before, after)
-    (root / name).write_text(text, "utf-8")
+    file.write_text(text, "utf-8")
 
 
 def commands():
-    return [line for kind, text in STEPS if kind == "sh" for line in text.splitlines()]
+    return [line for kind, _, text in STEPS if kind == "sh" for line in text.splitlines()]
 
 
 def test_the_page_walks_from_a_new_file_to_the_site():
@@ -69,9 +68,9 @@ def typed(project):
 
 def test_every_command_of_the_tutorial_runs_and_every_edit_applies(project, typed):
     said = {}
-    for kind, text in STEPS:
+    for kind, name, text in STEPS:
         if kind == "diff":
-            edit(text, project.root)
+            edit(project.root / name, text)
             continue
         for line in text.splitlines():
             said[" ".join(line.split()[:2])] = typed(line + SHORTER * line.startswith("effcc fit"))
@@ -91,8 +90,8 @@ def test_every_command_of_the_tutorial_runs_and_every_edit_applies(project, type
 
 def test_a_claim_that_is_wrong_is_answered_as_the_page_says(project, typed):
     typed(commands()[0])
-    for _, diff in (step for step in STEPS if step[0] == "diff"):
-        edit(diff.replace("2.12M", "2.2M"), project.root)
+    for _, name, diff in (step for step in STEPS if step[0] == "diff"):
+        edit(project.root / name, diff.replace("2.12M", "2.2M"))
     with pytest.raises(
         AssertionError, match=r"cc_pico_8e\.md:\d+.*claims 2\.2M, computed 2,119,306"
     ):

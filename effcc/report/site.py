@@ -1,7 +1,7 @@
 """A plugin of mkdocs: the cards in the navigation, and on the site whatever their figures link to.
 
 It also draws formulas, fills in the changelog and says what search engines read. Without it, in
-another engine, the same sources are a plainer site: LaTeX as code, a link to the changelog.
+another engine, the same sources are a plainer site: LaTeX as code, no changelog, no source pages.
 
 A committed card links to files of the project, as a code host shows them. On the site these links
 lead to pages that are made when it is built: the file, each line with an anchor, and no script. So
@@ -106,12 +106,12 @@ class Cards(BasePlugin[NoOptions]):
 
 
 def changelog(markdown: str, file: Path) -> str:
-    """The page of changes: its own words, but for the link to the file the file's sections."""
-    words, link, rest = markdown.partition("[CHANGELOG.md](../CHANGELOG.md)")
-    if not file.is_file():
-        return f"{words}`CHANGELOG.md`{rest}" if link else markdown
-    sections = file.read_text("utf-8").partition("\n## ")[2]
-    return f"{words}`CHANGELOG.md`{rest}\n\n## {sections}"
+    """The page of changes: its own words, and the sections of the file."""
+    sections = file.read_text("utf-8").partition("\n## ")[2] if file.is_file() else ""
+    if not sections:
+        return markdown
+    # A version in brackets is a link only where the file says to where.
+    return markdown + re.sub(r"^## \[(.*?)\]", r"## \1", f"\n\n## {sections}", flags=re.MULTILINE)
 
 
 def page(origin: str, text: str) -> str:
