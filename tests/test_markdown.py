@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from rendered import HOSTILE, Page, to_html
 
-from effcc.report.markdown import code, escape, fence, link, mark
+from effcc.report.markdown import code, escape, fence, link, mark, prose
 
 PLAIN = "just some words"
 # Where a page puts text: alone, amid lines, in a heading, after a word, in a table, in an item.
@@ -108,3 +108,11 @@ def test_what_follows_a_text_is_as_it_was(make, text):
     rest = '\n\n<figure markdown="0"><svg></svg></figure>\n\n## Next\n\n<!--\nlast\n-->\n'
     hostile, plain = (Page(to_html(f"{make(t)} {mark('computed')}{rest}")) for t in (text, PLAIN))
     assert (hostile.elements, hostile.comments) == (plain.elements, plain.comments)
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if "`" not in text])
+def test_prose_is_plain_text_but_for_code_between_backticks(text):
+    made = Page(to_html(f"A {prose(f'{text} and `{text}` end')}."))
+    assert [name for name, _ in made.elements] == ["p", "code"]
+    words = " ".join(text.split())
+    assert made.text == f"A {words} and {words} end."

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ARXIV = re.compile(r"(?:abs|pdf|arXiv)[/:.](\d{4}\.\d{4,5})|^(\d{4}\.\d{4,5})(?:v\d+)?$", re.I)
+_PRINTED = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"\s*,?\s*([A-Za-z][\w-]*)\s*=\s*")
 
 
@@ -67,6 +68,12 @@ def parse(text: str) -> Bibtex:
         plain = " ".join(value.replace("{", "").replace("}", "").split())
         fields.setdefault(match[1].lower(), plain)
     return Bibtex(head[1], fields)
+
+
+def printed(page: str) -> tuple[str, ...]:
+    """The entries that a Markdown page prints, each in a fence called BibTeX, in order."""
+    found = _PRINTED.findall(page) if "```" in page else ()
+    return tuple(entry.strip() for entry in found)
 
 
 def same_title(one: str, other: str) -> bool:

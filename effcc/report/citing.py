@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from effcc.catalog import registry
 from effcc.claims import bibtex
 from effcc.claims.bibtex import Bibtex
 from effcc.ground import document
 from effcc.ground.home import Home
+from effcc.ground.page import PAGES
 from effcc.report import cards
 
 
@@ -27,7 +27,7 @@ def page(home: Home) -> str:
     """The page of citations as Markdown.
 
     Raises:
-        BadFile: CITATION.cff or the catalog has problems.
+        BadFile: CITATION.cff, or a page, cannot be read.
     """
     file = document.read(home.citation, home.shown(home.citation))
     return cards.template("citation.md.j2").render(
@@ -51,9 +51,10 @@ def _software(cff: Mapping[str, Any]) -> str:
 
 
 def _papers(home: Home) -> Iterator[Cited]:
-    """Every BibTeX entry of the registry's claims once, by title."""
-    claims = (entry.claim for entry in registry.entries(home))
-    texts = dict.fromkeys(text for claim in claims for text in claim.bibtex)
+    """Every BibTeX entry of the model-index pages once, by title."""
+    files = sorted(path for path in home.model_index.glob("*") if path.suffix in PAGES)
+    pages = (document.read_text(path, home.shown(path)) for path in files)
+    texts = {text for page in pages for text in bibtex.printed(page)}
     titles: dict[str, str] = {}
     for entry, text in sorted(((bibtex.parse(text), text) for text in texts), key=_by_title):
         known = next((titles[number] for number in entry.arxiv if number in titles), entry.title)

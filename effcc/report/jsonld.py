@@ -7,13 +7,11 @@ of the page could not see.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from effcc.claims import bibtex
 
-_BIBTEX = re.compile(r"^(`{3,})bibtex\n(.*?)\n\1$", re.DOTALL | re.MULTILINE)
 # What could end the script element that holds it, or a line of JavaScript.
 _UNSAFE = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 
@@ -38,7 +36,7 @@ def software(cff: Mapping[str, Any], url: str | None) -> dict[str, Any]:
 
 def model(name: str, description: str, card: str, url: str | None) -> dict[str, Any]:
     """A model, with the papers that its card cites."""
-    cited = [_paper(bibtex.parse(text)) for _, text in _BIBTEX.findall(card)]
+    cited = [_paper(bibtex.parse(text)) for text in bibtex.printed(card)]
     known = {"name": name, "description": description, "genre": "model card", "citation": cited}
     return _entity("CreativeWork", known, url)
 
