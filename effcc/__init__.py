@@ -53,8 +53,8 @@ def load(
 
     Raises:
         effcc.catalog.registry.UnknownVariant: no variant has this name.
-        effcc.ground.document.BadFile: a file or a setting is wrong; every problem, each with its
-        place.
+        effcc.ground.errors.BadFile: a file or a setting is wrong; every problem, each with its
+            place.
     """
     from effcc.catalog import registry
     from effcc.ground import home
@@ -88,8 +88,11 @@ def create(
         num_classes), in training mode. Its state dict has timm's names.
 
     Raises:
-        As `load`; besides, for `pretrained`, NotPublished, BadDownload (effcc.nn.published) and
-        BadCheckpoint (effcc.nn.weights).
+        effcc.catalog.registry.UnknownVariant: as `load`.
+        effcc.ground.errors.BadFile: as `load`.
+        effcc.nn.published.NotPublished: `pretrained` is True, and nobody published any.
+        effcc.nn.published.BadDownload: they could not be fetched, or are not what was published.
+        effcc.nn.weights.BadCheckpoint: they are not of this network.
     """
     from effcc.nn import transfer
     from effcc.nn.efficientnet import build, unfilled
@@ -128,7 +131,8 @@ def create_module(
         A LightningModule for batches of uint8 images (batch, 3, size, size) and classes (batch,).
 
     Raises:
-        As `load`.
+        effcc.catalog.registry.UnknownVariant: as `load`.
+        effcc.ground.errors.BadFile: as `load`.
     """
     from effcc.train.module import CondConvModule
 

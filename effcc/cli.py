@@ -26,12 +26,13 @@ from effcc.train import process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code, as docs/getting-started.md lists them."""
+    """Run a command; returns its exit code, as docs/commands.md lists them."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     words, settings = options.parted(arguments)
     parser = options.parser(VERBS, words)
     args, rest = parser.parse_known_args(words)
     args.command = shlex.join(["effcc", *arguments])
+    args.verbs = VERBS  # what the page of commands is about
     try:
         args.flags = options.flags(args.verb, [*settings, *rest])
         if getattr(args, "seed", None) is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcc import terminal
+from effcc import options, terminal
 from effcc.ground import home
 from effcc.ground.errors import UsageError
 from effcc.ground.words import many, three
@@ -117,7 +118,7 @@ def new(args: argparse.Namespace) -> int:
 
 
 def docs(args: argparse.Namespace) -> int:
-    """Write the model cards, check that they are up to date, or build the site."""
+    """Write the model cards and the other generated pages, check them, or build the site."""
     at = home.find()
     if args.build:
         from effcc import sitebuild
@@ -127,13 +128,26 @@ def docs(args: argparse.Namespace) -> int:
         raise UsageError("docs: --out, --offline, --demo and --no-demo go with --build")
     from effcc.report import cards
 
-    stale = cards.stale(at)
+    beside = _pages_beside(at, args.verbs)
     if args.check:
+        stale = cards.stale(at, beside)
         for path in stale:
             print(f"{at.shown(path)}: out of date; run effcc docs", file=sys.stderr)
         verdict = f"{many(len(stale), 'page')} out of date" if stale else "all pages are up to date"
         print(verdict)
         return 1 if stale else 0
-    for path in cards.write(at):
+    for path in cards.write(at, beside):
         print(f"wrote {at.shown(path)}")
     return 0
+
+
+def _pages_beside(at: home.Home, verbs: Mapping[str, options.Verb]) -> dict[Path, str]:
+    """The generated pages that are no cards, where a project has them: they are about effcc."""
+    from effcc.report import citing, commands
+
+    pages: dict[Path, str] = {}
+    if (path := at.docs / "commands.md").is_file():
+        pages[path] = commands.page(options.parser(verbs, list(verbs)), options.TAKE_SETTINGS)
+    if (path := at.docs / "citation.md").is_file() and at.citation.is_file():
+        pages[path] = citing.page(at)
+    return pages

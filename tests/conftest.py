@@ -12,6 +12,8 @@ from effcc.ground.home import Home
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
+# Files of a project that its site is made of, beside the folders.
+BESIDE = ("mkdocs.yml", "CITATION.cff", "CHANGELOG.md")
 
 
 @pytest.fixture
@@ -25,7 +27,8 @@ def copied(folder):
     for name, left_out in (("registry", "results"), ("model-index", ""), ("docs", "models")):
         ignored = shutil.ignore_patterns(left_out)
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    shutil.copy(ROOT / "mkdocs.yml", folder)
+    for name in BESIDE:
+        shutil.copy(ROOT / name, folder)
     return Home(folder.resolve())
 
 

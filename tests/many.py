@@ -8,7 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import BESIDE, ROOT
 
 from effcc.catalog import registry, seal
 from effcc.catalog.cost import count
@@ -71,7 +71,8 @@ Models:
 def write(root: Path, variants: int, records: int = 1) -> Home:
     """A project of `variants` variants in the folder `root`, each with `records` measurements."""
     shutil.copytree(ROOT / "registry" / "shared", root / "registry" / "shared")
-    shutil.copy(ROOT / "mkdocs.yml", root)
+    for name in BESIDE:
+        shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("models"))
     (root / "model-index").mkdir()
     shown = sorted((ROOT / "registry" / "results" / "cc_b0_8e").glob("*-fit-*.json"))[0]

@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import markdown
-import yaml
+from mkdocs.utils.yaml import yaml_load
+
+from effcc.report import formulas
 
 # One of each kind, for whole cards; the others are variations.
 WORST = (
@@ -57,6 +59,7 @@ HOSTILE = (
     "``` text",
     "~~gone~~ ^^new^^ ==marked==",
     "$x$ \\(y\\) \\* \\_",
+    "$`x^2`$ ```math",
     "[TOC]",
     "[^1] and [^1]: note",
     ":smile: @user #1",
@@ -113,9 +116,12 @@ def to_html(text):
 
 @cache
 def renderer():
-    config = yaml.safe_load((Path(__file__).resolve().parents[1] / "mkdocs.yml").read_text("utf-8"))
+    with (Path(__file__).resolve().parents[1] / "mkdocs.yml").open("rb") as file:
+        config = yaml_load(file)
     options = {"toc": {}, "tables": {}, "fenced_code": {}}
     for extension in config["markdown_extensions"]:
         options |= extension if isinstance(extension, dict) else {extension: {}}
     options["toc"] = {**options["toc"], "permalink": False}
-    return markdown.Markdown(extensions=list(options), extension_configs=options)
+    options["pymdownx.superfences"] = {"custom_fences": [formulas.fence()]}
+    extensions = [*options, formulas.Formulas()]
+    return markdown.Markdown(extensions=extensions, extension_configs=options)

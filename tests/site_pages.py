@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from conftest import ROOT
+from conftest import BESIDE, ROOT
 
 from effcc.ground.home import Home
 from effcc.report import cards
@@ -28,17 +28,18 @@ def shipped(root):
     """All that the site is made of, in a folder of a test's own."""
     for folder in ("registry", "model-index", "docs"):
         shutil.copytree(ROOT / folder, root / folder)
-    shutil.copy(ROOT / "mkdocs.yml", root)
+    for name in BESIDE:
+        shutil.copy(ROOT / name, root)
     return Home(root)
 
 
-def mkdocs(root, *, strict=True):
+def mkdocs(root, *, strict=True, **environment):
     """Build a project's pages."""
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", *(["--strict"] if strict else [])],
         cwd=root,
         check=True,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"} | environment,
     )
 
 

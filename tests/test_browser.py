@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import hostile
 import pytest
-from conftest import ROOT
+from conftest import BESIDE, ROOT
 from site_pages import chromium, mkdocs, served, severe, show
 
 from effcc.ground.home import Home
@@ -118,7 +118,8 @@ def hostile_site(tmp_path_factory):
     (root / "model-index").mkdir()
     for variant in (root / "registry").glob("*.yaml"):
         variant.unlink()
-    shutil.copy(ROOT / "mkdocs.yml", root)
+    for name in BESIDE:
+        shutil.copy(ROOT / name, root)
     home = Home(root.resolve())
     for number, text in enumerate(hostile.PAYLOADS):
         hostile.write(home, f"hostile_{number:02d}", text)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effcc.claims.bibtex import Bibtex, arxiv_id, parse, same_title
+from effcc.claims.bibtex import Bibtex, arxiv_id, parse, printed, same_title
 from effcc.claims.claim import Claim, Paper
 from effcc.ground.errors import Place
 from effcc.proof.citation import comparisons
@@ -165,3 +165,13 @@ def test_a_page_without_citations_or_without_a_paper_is_not_compared():
 def test_an_entry_may_leave_out_everything():
     assert Bibtex("", {}).people == []
     assert rows("@misc{a}", paper=None) == {}
+
+
+def test_a_page_prints_the_entries_in_its_bibtex_fences_and_no_other():
+    page = "```bibtex\n@a{x,\n}\n```\n```sh\n@b{y}\n```\n\n```` BibTeX\n@c{z}\n````\n@d{w}\n"
+    assert printed(page) == ("@a{x,\n}", "@c{z}")
+
+
+def test_authors_are_called_given_name_first_however_they_are_written():
+    entry = parse("@a{x, author = {Le, Quoc V. and Mingxing Tan and others}}")
+    assert entry.authors == ["Quoc V. Le", "Mingxing Tan", "others"]

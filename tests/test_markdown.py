@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from rendered import HOSTILE, Page, to_html
 
-from effcc.report.markdown import code, data, escape, fence, link, mark
+from effcc.report.markdown import code, data, escape, fence, link, mark, prose
 
 PLAIN = "just some words"
 # Where a page puts text: alone, amid lines, in a heading, after a word, in a table, in an item.
@@ -45,7 +45,7 @@ def test_the_text_of_a_figure_reads_as_it_was_written(text):
     same_as_plain(lambda t: data(t, 0.5, top5=1.0), text, INLINE)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53))
 def test_the_number_of_a_figure_is_the_same_when_read_again(number):
     (_, (attributes,)) = Page(to_html(data("about that", number, top5=None))).elements[-1]
     assert attributes[0] == "value"
@@ -120,3 +120,11 @@ def test_what_follows_a_text_is_as_it_was(make, text):
     rest = '\n\n<figure markdown="0"><svg></svg></figure>\n\n## Next\n\n<!--\nlast\n-->\n'
     hostile, plain = (Page(to_html(f"{make(t)} {mark('computed')}{rest}")) for t in (text, PLAIN))
     assert (hostile.elements, hostile.comments) == (plain.elements, plain.comments)
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if "`" not in text])
+def test_prose_is_plain_text_but_for_code_between_backticks(text):
+    made = Page(to_html(f"A {prose(f'{text} and `{text}` end')}."))
+    assert [name for name, _ in made.elements] == ["p", "code"]
+    words = " ".join(text.split())
+    assert made.text == f"A {words} and {words} end."

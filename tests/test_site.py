@@ -37,6 +37,7 @@ def test_of_very_many_variants_only_the_table_is_in_the_navigation(tmp_path):
     for number in range(1000):
         (tmp_path / "models" / f"v{number}.md").write_text("# v")
     config = {"theme": SimpleNamespace(dirs=[]), "docs_dir": str(tmp_path), "nav": nav}
+    config |= {"markdown_extensions": [], "mdx_configs": {}}
     cards = plugin.Cards()
     cards.load_config({})
     cards.on_config(config)

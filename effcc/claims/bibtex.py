@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ARXIV = re.compile(r"(?:abs|pdf|arXiv)[/:.](\d{4}\.\d{4,5})|^(\d{4}\.\d{4,5})(?:v\d+)?$", re.I)
+_PRINTED = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"\s*,?\s*([A-Za-z][\w-]*)\s*=\s*")
 
 
@@ -40,10 +41,20 @@ class Bibtex:
         return list(dict.fromkeys(found for text in named if (found := arxiv_id(text))))
 
     @property
+    def authors(self) -> list[str]:
+        """The authors in order, each as they are called: given name first."""
+        parted = (re.split(r"\s*,\s*", name, maxsplit=1) for name in self._names)
+        return [" ".join(reversed(parts)) for parts in parted]
+
+    @property
     def people(self) -> list[tuple[str, str]]:
         """Family name and first initial of each author, small letters; `others` stays a name."""
+        return [_person(name) for name in self._names]
+
+    @property
+    def _names(self) -> list[str]:
         names = re.split(r"\s+and\s+", self.fields.get("author", ""))
-        return [_person(name) for name in names if name.strip()]
+        return [name.strip() for name in names if name.strip()]
 
 
 @functools.lru_cache(maxsize=1024)  # cards repeat each other
@@ -59,6 +70,12 @@ def parse(text: str) -> Bibtex:
         plain = " ".join(value.replace("{", "").replace("}", "").split())
         fields.setdefault(match[1].lower(), plain)
     return Bibtex(head[1], fields)
+
+
+def printed(page: str) -> tuple[str, ...]:
+    """The entries that a Markdown page prints, each in a fence called BibTeX, in order."""
+    found = _PRINTED.findall(page) if "```" in page else ()
+    return tuple(entry.strip() for entry in found)
 
 
 def same_title(one: str, other: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from yaml import MappingNode
 
+from effcc.claims import bibtex
 from effcc.claims.claim import Collection
 from effcc.claims.fields import (
     COLLECTIONS,
@@ -29,7 +30,6 @@ from effcc.ground.errors import BadFile, Problem
 from effcc.ground.nodes import KeyPath, Pairs, compose, dotted
 
 _ODD_NAME = re.compile(r"[<>\"'`|\\{}*\[\]\x00-\x1f]|--|^[-.\s]|\s$|.{128}.")
-_BIBTEX = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 
 
 class Parser(Fields):
@@ -37,8 +37,7 @@ class Parser(Fields):
 
     def __init__(self, shown: str, page: str = "", follow: Follow | None = None) -> None:
         super().__init__(shown, follow)
-        cited = _BIBTEX.findall(page) if "```" in page else ()
-        self.bibtex = tuple(entry.strip() for entry in cited)
+        self.bibtex = bibtex.printed(page)
 
     def parse(self, text: str, part: str = INDEX) -> Text:
         """The entries of a text that is a whole index, or the part of one that a field imports."""

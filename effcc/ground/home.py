@@ -36,9 +36,19 @@ class Home:
         return self.registry / "results"
 
     @property
+    def docs(self) -> Path:
+        """The pages of the site."""
+        return self.root / "docs"
+
+    @property
     def models(self) -> Path:
         """The generated model cards."""
-        return self.root / "docs" / "models"
+        return self.docs / "models"
+
+    @property
+    def citation(self) -> Path:
+        """How to cite the project, in the Citation File Format."""
+        return self.root / "CITATION.cff"
 
     @property
     def runs(self) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape as html_escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -33,6 +34,8 @@ from effcc.report.origins import Figure
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
 _REPEATS = 4  # earlier runs whose learning curves a card shows
+# No pages beside the cards.
+NOTHING: Mapping[Path, str] = MappingProxyType({})
 _PERCENT_METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
 
 
@@ -98,13 +101,13 @@ class Card:
         return next((row for row in self.comparisons if row.key == key), None)
 
 
-def write(home: Home) -> list[Path]:
-    """Bring every generated page up to date; returns those that changed.
+def write(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
+    """Bring every card up to date, and what stands beside them; returns the pages that changed.
 
     Raises:
         BadFile: catalog or results have problems.
     """
-    texts = pages(home)
+    texts = {**pages(home), **beside}
     changed = _stale(texts, home)
     for path in changed:
         if path in texts:
@@ -114,9 +117,9 @@ def write(home: Home) -> list[Path]:
     return changed
 
 
-def stale(home: Home) -> list[Path]:
+def stale(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
     """Pages that are missing, out of date, or of a variant that is gone."""
-    return _stale(pages(home), home)
+    return _stale({**pages(home), **beside}, home)
 
 
 def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
@@ -132,7 +135,7 @@ def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
 
 
 def pages(home: Home) -> dict[Path, str]:
-    """The text of every generated page, by path."""
+    """The text of every card and of the table of all, by path."""
     with garbage.left():
         return _pages(home)
 
@@ -196,11 +199,15 @@ def render(card: Card) -> str:
         claim=card.claim,
         cost=card.cost,
         pictures=pictures,
-        description=markdown.Markup(
-            html_escape(card.spec.summary.replace("\n", " ")).replace("\\", "&#92;")
-        ),
+        description=_quoted(card.spec.summary),
+        tag=_quoted(card.spec.entry),  # so that search finds the card by its entry's name
         data=markdown.Markup(modelindex.dump([with_results(card.claim, card.headlines)])),
     )
+
+
+def _quoted(text: str) -> markdown.Markup:
+    """A text for a quoted value of the front matter, which themes print as it is."""
+    return markdown.Markup(html_escape(" ".join(text.split())).replace("\\", "&#92;"))
 
 
 def with_results(claim: Claim, runs: Iterable[Run]) -> Claim:

@@ -23,13 +23,7 @@ _LINK = re.compile(r"https?://[^\s<>\"'()\[\]{}\\`|]+")
 
 def escape(value: Any) -> Markup:
     """A value as plain text on a Markdown page; markup made by this module passes unchanged."""
-    return value if isinstance(value, Markup) else _escaped(str(value))
-
-
-@functools.lru_cache(maxsize=8192)  # cards repeat each other
-def _escaped(text: str) -> Markup:
-    words = " ".join(text.split())
-    return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", words))
+    return value if isinstance(value, Markup) else _inert(" ".join(str(value).split()))
 
 
 def code(value: Any) -> Markup:
@@ -43,6 +37,12 @@ def _code(text: str) -> Markup:
     if re.search(r"[`|<&]", words) or not words:
         return Markup(f"<code>{escape(words)}</code>")
     return Markup(f"`{words}`")
+
+
+def prose(text: str) -> Markup:
+    """A sentence as plain text, but for what it has between backticks: that is code."""
+    parts = re.split(r"`([^`]*)`", " ".join(text.split()))
+    return Markup("").join(code(part) if n % 2 else _inert(part) for n, part in enumerate(parts))
 
 
 def link(text: Any, url: str | None) -> Markup:
@@ -73,6 +73,11 @@ def address(place: Place) -> str:
         return ""
     plain = "?plain=1" if place.file.endswith(".md") else ""
     return f"../../{quote(place.file)}{plain}#L{place.line}"
+
+
+@functools.lru_cache(maxsize=8192)  # cards repeat each other
+def _inert(text: str) -> Markup:
+    return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
 
 
 def fence(text: str, language: str) -> Markup:

@@ -31,7 +31,12 @@ def depth(origin: str) -> int:
 
 def blank() -> str:
     """The page to lay out, as Markdown."""
-    front = {"title": _NAME, "search": {"exclude": True}, "hide": ["toc"]}
+    front = {
+        "title": _NAME,
+        "description": f"{_NAME}, a file of the project, line by line.",
+        "search": {"exclude": True},
+        "hide": ["toc"],
+    }
     return f"---\n{json.dumps(front)}\n---\n\n# <code>{_NAME}</code>\n\n<div>{_TEXT}</div>\n"
 
 

@@ -1,5 +1,7 @@
 """A plugin of mkdocs: the cards in the navigation, and on the site whatever their figures link to.
 
+It also draws formulas, fills in the changelog and says what search engines read. Without it, in
+another engine, the same sources are a plainer site: LaTeX as code, no changelog, no source pages.
 Besides, each page gets its policy, see `policy`, and what `effcc docs --build` asks for: a model to
 try, see `demo`, and search on pages that are opened from a file.
 
@@ -24,7 +26,8 @@ from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, InclusionLevel
 from mkdocs.utils import get_relative_url, write_file
 
-from effcc.report import demo, offline, quoted
+from effcc.ground import document
+from effcc.report import demo, formulas, jsonld, offline, quoted
 from effcc.report.policy import Policy
 
 # What the pages have beside the theme's own templates.
@@ -70,6 +73,9 @@ class Cards(BasePlugin[Options]):
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first; add to the theme."""
         config["theme"].dirs.insert(0, str(_THEME))
+        config["markdown_extensions"].append(formulas.Formulas())
+        fences = config["mdx_configs"].setdefault("pymdownx.superfences", {})
+        fences["custom_fences"] = [*fences.get("custom_fences", ()), formulas.fence()]
         models = Path(config["docs_dir"]) / "models"
         cards = sorted(path.name for path in models.glob("*.md") if path.stem != "index")
         self._are_many = len(cards) > _MANY
@@ -114,6 +120,8 @@ class Cards(BasePlugin[Options]):
         That is links to files of the project, which it does not know, and long tables and pictures.
         """
         self._tables: list[str] = []
+        if page.file.src_uri == "changelog.md":
+            return changelog(markdown, self._root / "CHANGELOG.md")
 
         def table(found: re.Match[str]) -> str:
             self._tables.append(found[0])
@@ -160,8 +168,26 @@ class Cards(BasePlugin[Options]):
         if self._are_many:
             page.content = self._whole
 
+    def _for_machines(self, context: Any, *, page: Any, config: Any, nav: Any) -> Any:
+        # What machines read of a page is plain text, for the theme to escape.
+        meta, here = page.meta, page.file.src_uri
+        description = unescape(meta.get("description") or config["site_description"] or "")
+        title = unescape(str(meta.get("title") or page.title))
+        linked: dict[str, Any] = {}
+        citation = Path(config["docs_dir"]).parent / "CITATION.cff"
+        if page.is_homepage and citation.is_file():
+            linked = jsonld.software(document.read(citation).data, page.canonical_url)
+        elif posixpath.dirname(here) == "models" and here != "models/index.md":
+            linked = jsonld.model(title, description, page.markdown, page.canonical_url)
+        context["about"] = {
+            "title": f"{title} · {config['site_name']}",
+            "description": description,
+            "linked": jsonld.text(linked) if linked else "",
+        }
+        return context
+
     # The theme's search reads a page when it is about to be laid out.
-    on_page_context = CombinedEvent(_before_search, _after_search)
+    on_page_context = CombinedEvent(_before_search, _after_search, _for_machines)
 
     def on_post_template(self, output: str, *, template_name: str, config: Any) -> str:
         """Give the page for addresses that lead nowhere its policy, and know the theme by it."""
@@ -201,6 +227,15 @@ class Cards(BasePlugin[Options]):
                 yield record, text
             way = get_relative_url(record, file.url) if record else ""
             yield file.dest_uri, quoted.filled(page, own, origin, file.url, text, way)
+
+
+def changelog(markdown: str, file: Path) -> str:
+    """The page of changes: its own words, and the sections of the file."""
+    sections = file.read_text("utf-8").partition("\n## ")[2] if file.is_file() else ""
+    if not sections:
+        return markdown
+    # A version in brackets is a link only where the file says to where.
+    return markdown + re.sub(r"^## \[(.*?)\]", r"## \1", f"\n\n## {sections}", flags=re.MULTILINE)
 
 
 def _named(output: str) -> str:

@@ -1,0 +1,66 @@
+"""The page of citations: the software as CITATION.cff has it, papers as model-index pages do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from effcc.claims import bibtex
+from effcc.claims.bibtex import Bibtex
+from effcc.ground import document
+from effcc.ground.home import Home
+from effcc.ground.page import PAGES
+from effcc.report import cards
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A BibTeX entry that pages of the model-index print."""
+
+    entry: Bibtex
+    text: str
+    again: str  # the title that an entry before gives the same paper, if that is another
+
+
+def page(home: Home) -> str:
+    """The page of citations as Markdown.
+
+    Raises:
+        BadFile: CITATION.cff, or a page, cannot be read.
+    """
+    file = document.read(home.citation, home.shown(home.citation))
+    return cards.template("citation.md.j2").render(
+        cff=file.text,
+        software=_software(file.data),
+        papers=list(_papers(home)),
+    )
+
+
+def _software(cff: Mapping[str, Any]) -> str:
+    """The software as BibTeX; `@software` is biblatex's, and older styles take it for `@misc`."""
+    authors = " and ".join(f"{{{author['name']}}}" for author in cff["authors"])
+    fields = {
+        "author": authors,
+        "title": f"{{{cff['title']}}}: {cff['abstract'].rstrip('.')}",
+        "version": str(cff["version"]),
+        "license": cff["license"],
+    }
+    lines = [f"  {key:<7} = {{{value}}}" for key, value in fields.items()]
+    return f"@software{{{cff['title']},\n" + ",\n".join(lines) + "\n}"
+
+
+def _papers(home: Home) -> Iterator[Cited]:
+    """Every BibTeX entry of the model-index pages once, by title."""
+    files = sorted(path for path in home.model_index.glob("*") if path.suffix in PAGES)
+    pages = (document.read_text(path, home.shown(path)) for path in files)
+    texts = {text for page in pages for text in bibtex.printed(page)}
+    titles: dict[str, str] = {}
+    for entry, text in sorted(((bibtex.parse(text), text) for text in texts), key=_by_title):
+        known = next((titles[number] for number in entry.arxiv if number in titles), entry.title)
+        titles |= dict.fromkeys(entry.arxiv, known)
+        yield Cited(entry, text, known if known != entry.title else "")
+
+
+def _by_title(cited: tuple[Bibtex, str]) -> tuple[str, str]:
+    return cited[0].title, cited[1]
