@@ -279,9 +279,9 @@ def _unfit(made: Routing) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if each.expert >= sizes.get(each.block, 0) or max(labels) >= len(made.classes):
             yield ("specialists", number), "no such block, expert or class; restore the record"
     if made.drift:
-        lengths = {b: {len(row) for row in rows} for b, rows in made.drift.means.items()}
-        epochs = {len(rows) for rows in made.drift.means.values()}
-        if lengths != {b: {n} for b, n in sizes.items()} or epochs != {len(made.drift.epochs)}:
+        epochs = len(made.drift.epochs)
+        wanted = {name: [size] * epochs for name, size in sizes.items()}
+        if wanted != {name: [*map(len, rows)] for name, rows in made.drift.means.items()}:
             yield ("drift",), "not a weight for each epoch, block and expert; restore the record"
 
 

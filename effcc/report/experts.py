@@ -144,7 +144,8 @@ class Experts:
         """A heat map in words."""
         lines = [
             f"{title(block.name).capitalize()}: mean routing weight of "
-            f"{many(len(block.experts), 'expert')} for {len(self.record.classes):,} classes",
+            f"{many(len(block.experts), 'expert')} for "
+            f"{many(len(self.record.classes), 'class', 'classes')}",
             f"classes {block.distance:.2f} apart, entropy {block.entropy:.2f} bits",
         ]
         for number in range(len(block.experts)):

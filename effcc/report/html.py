@@ -16,7 +16,12 @@ from effcc.report import markdown
 
 def code(value: Any) -> Markup:
     """A value in code type."""
-    return Markup(f"<code>{markdown.escape(value)}</code>")
+    return _code(str(value))
+
+
+@functools.lru_cache(maxsize=8192)  # cards repeat each other
+def _code(text: str) -> Markup:
+    return Markup(f"<code>{markdown.escape(text)}</code>")
 
 
 def origin(text: Any, place: Place) -> Markup:

@@ -23,7 +23,12 @@ _LINK = re.compile(r"https?://[^\s<>\"'()\[\]{}\\`|]+")
 
 def escape(value: Any) -> Markup:
     """A value as plain text on a Markdown page; markup made by this module passes unchanged."""
-    return value if isinstance(value, Markup) else _inert(" ".join(str(value).split()))
+    return value if isinstance(value, Markup) else _escaped(str(value))
+
+
+@functools.lru_cache(maxsize=16384)  # cards repeat each other
+def _escaped(text: str) -> Markup:
+    return _inert(" ".join(text.split()))
 
 
 def code(value: Any) -> Markup:
@@ -75,7 +80,6 @@ def address(place: Place) -> str:
     return f"../../{quote(place.file)}{plain}#L{place.line}"
 
 
-@functools.lru_cache(maxsize=8192)  # cards repeat each other
 def _inert(text: str) -> Markup:
     return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
 

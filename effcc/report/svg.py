@@ -175,6 +175,7 @@ def held(x: float, words: str, right: float) -> float:
     return max(half, min(x, right + 6 - half))
 
 
+@functools.lru_cache(maxsize=4096)
 def breadth(words: str) -> float:
     """How wide words are at most."""
     return sum(_letter(letter) for letter in words)
