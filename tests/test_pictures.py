@@ -173,9 +173,16 @@ def test_search_finds_no_numbers_of_pictures(built):
     assert "conditional, 4 experts" not in text
 
 
-def test_no_page_of_a_card_weighs_more_than_a_tenth_of_what_it_may(built):
-    for card in built.rglob("*cc_*.html"):
-        assert card.stat().st_size < 200_000
+def test_a_first_visit_to_a_card_weighs_under_700_kb(built):
+    """As served, not packed: the page, its sheets and scripts, the search and its index."""
+    search = [built.parent / "search" / "search_index.json"]
+    search += built.parent.glob("assets/javascripts/workers/search.*.js")
+    for card in [*built.rglob("cc_*.html"), *built.glob("cc_*/index.html")]:
+        named = re.findall(
+            r'<link rel="stylesheet" href="([^"]+)"|<script src="([^"]+)"', card.read_text("utf-8")
+        )
+        files = {(card.parent / (sheet or script)).resolve() for sheet, script in named}
+        assert sum(file.stat().st_size for file in (card, *files, *search)) < 700_000, card
 
 
 PICTURED = """

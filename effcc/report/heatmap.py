@@ -117,13 +117,13 @@ def plain(value: object) -> str:
 
 def _cells(row: Row, columns: Sequence[str], wide: float, top: float) -> str:
     """The cells of a row: each with its number to point at, where they are large enough for it."""
-    high, gap = _ROW - 2, 0.0 if wide < _APART else 1.0 if wide < _NAMED else 1.5
+    high, gap = _ROW - 2, 0.0 if wide < _APART else 1.0 if wide < _NAMED else 1.4
     parts: list[str] = []
     for number, value in enumerate(row.cells):
         if value is None:
             continue
-        x = _NAMES + number * wide
-        shape = f'd="M{x:.1f} {top}h{wide - gap:.1f}v{high}h-{wide - gap:.1f}z"'
+        x = round(_NAMES + number * wide, 1)
+        shape = f'd="M{x:g} {top}h{wide - gap:g}v{high}h-{wide - gap:g}z"'
         title = f"<title>{plain(columns[number])}: {value:.2f}</title>" if gap else ""
         opacity = f"{value:.2f}".lstrip("0") or "0"
         parts.append(

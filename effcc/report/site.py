@@ -32,9 +32,13 @@ from effcc.report.policy import Policy
 
 # What the pages have beside the theme's own templates.
 _THEME = Path(__file__).with_name("theme")
-# Of more cards than that, the navigation, which every page repeats, leads to their table alone, and
-# a search, whose index every visitor loads, finds their names and what they are, not every figure.
+# Of more cards than that, the navigation, which every page repeats, leads to their table alone.
 _MANY = 24
+# Every visitor loads the index of the search. It holds no code, of cards nothing from the first
+# section on that tells of records, and of many cards only what they are.
+_PRE = re.compile(r"<pre\b.*?</pre>", re.S)
+_RECORDED = re.compile(r'<h2 id="(?:measured-here|what-the-experts-do|speed|use-it)"')
+_HEADING = re.compile(r"<h2\b")
 # Links out of docs/, as Markdown has them and as HTML does.
 # A link in a picture: mkdocs leaves what is HTML in a page as it is.
 _DRAWN = re.compile(r'(<a href=")([^":?#]+\.md)(?=")')
@@ -160,13 +164,13 @@ class Cards(BasePlugin[Options]):
     @event_priority(50)
     def _before_search(self, context: Any, *, page: Any, **_: Any) -> None:
         self._whole = page.content
-        if self._are_many and page.file.src_uri.startswith("models/"):
-            page.content = page.content.partition("<h2")[0]
+        page.content = _PRE.sub("", page.content)
+        if page.file.src_uri.startswith("models/"):
+            page.content = (_HEADING if self._are_many else _RECORDED).split(page.content, 1)[0]
 
     @event_priority(-100)
     def _after_search(self, context: Any, *, page: Any, **_: Any) -> None:
-        if self._are_many:
-            page.content = self._whole
+        page.content = self._whole
 
     def _for_machines(self, context: Any, *, page: Any, config: Any, nav: Any) -> Any:
         # What machines read of a page is plain text, for the theme to escape.
