@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # Whose newest run is taken unless a checkpoint is named: small enough for a page.
 VARIANT = "cc_pico_4e"
+_NO_RUN = (
+    f"no run of {VARIANT} to show: train one, in about a minute (effcc fit --config "
+    f"registry/{VARIANT}.yaml), name a checkpoint with --demo, or leave the model out with "
+    "--no-demo"
+)
 # The largest graph that a reader is asked to wait for, in bytes.
 MAX_BYTES = 6 * 10**6
 # How wide and tall the middle of a line is drawn, in points of 32: the digits fill the grid from
@@ -43,8 +48,11 @@ def make(at: Home, checkpoint: Path | None, folder: Path) -> Demo:
     """
     from effcc.report import demo, vendor
 
+    # What is missing is said before anything is fetched, and both before torch is loaded.
+    if checkpoint is None and not any((at.runs / VARIANT).glob("*/*.ckpt")):
+        raise NoExhibit(_NO_RUN)
     package = vendor.ONNXRUNTIME
-    vendor.fetch(package)  # what is missing is said before torch is loaded
+    vendor.fetch(package)
     from effcc.nn import export
 
     export.check_installed()
@@ -65,6 +73,7 @@ def make(at: Home, checkpoint: Path | None, folder: Path) -> Demo:
 
 def _chosen(at: Home, named: Path | None) -> tuple[Spec, Checkpoint]:
     from effcc.catalog import registry
+    from effcc.catalog.spec import layout
     from effcc.nn import weights
 
     if named:
@@ -74,11 +83,7 @@ def _chosen(at: Home, named: Path | None) -> tuple[Spec, Checkpoint]:
 
         newest = checkpoints.newest(at.runs / VARIANT)
         if newest is None:
-            raise NoExhibit(
-                f"no run of {VARIANT} to show: train one, in about a minute (effcc fit --config "
-                f"registry/{VARIANT}.yaml), name a checkpoint with --demo, or leave the model out "
-                "with --no-demo"
-            )
+            raise NoExhibit(_NO_RUN)
         checkpoint = newest.checkpoint
     path = checkpoint.path
     if not checkpoint.variant:
@@ -89,6 +94,8 @@ def _chosen(at: Home, named: Path | None) -> tuple[Spec, Checkpoint]:
         raise NoExhibit(f"{path}: not a model of the embedded digits, which the page is for")
     if spec.preprocessing.interpolation == "tf_bicubic":
         raise NoExhibit(f"{path}: resizes by tf_bicubic, which the page's script does not know")
+    if not any(block.experts for block in layout(spec.network)):
+        raise NoExhibit(f"{path}: has no conditional block, and so nothing that the page shows")
     return spec.with_classes(len(checkpoint.classes)), checkpoint
 
 

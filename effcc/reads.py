@@ -120,15 +120,15 @@ def new(args: argparse.Namespace) -> int:
 def docs(args: argparse.Namespace) -> int:
     """Write the model cards and the other generated pages, check them, or build the site."""
     at = home.find()
+    beside = _pages_beside(at, args.verbs)
     if args.build:
         from effcc import sitebuild
 
-        return sitebuild.build(args, at)
+        return sitebuild.build(args, at, beside)
     if args.out or args.offline or args.demo or args.no_demo:
         raise UsageError("docs: --out, --offline, --demo and --no-demo go with --build")
     from effcc.report import cards
 
-    beside = _pages_beside(at, args.verbs)
     if args.check:
         stale = cards.stale(at, beside)
         for path in stale:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
-import shutil
 import tempfile
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,30 +26,30 @@ class NotBuilt(UserError):
     """Pages that contradict each other or their configuration; the site before is as it was."""
 
 
-def build(args: argparse.Namespace, at: Home) -> int:
-    """Write the cards, then the site; say where it is and how to look at it."""
+def build(args: argparse.Namespace, at: Home, beside: Mapping[Path, str]) -> int:
+    """Write the cards and the pages `beside`, then the site; say how to look at it."""
     config = at.root / "mkdocs.yml"
     if not config.is_file():
         raise UsageError(
             f"docs --build: no mkdocs.yml in {at.root}; the site is built in a checkout of effcc"
         )
     out = (Path(args.out) if args.out else at.root / "site").resolve()
-    _check(out)
+    archive = out.with_name(f"{out.name}.zip") if args.offline else None
+    _check(out, archive)
     with tempfile.TemporaryDirectory(prefix="effcc-site-") as folder:
         made = Path(folder)
         if not args.no_demo:
             _exhibit(at, args.demo, made)
         from effcc.report import cards
 
-        for path in cards.write(at):
+        for path in cards.write(at, beside):
             print(f"wrote {at.shown(path)}")
         pages(config, out, demo=None if args.no_demo else made, offline=args.offline)
     shown = shlex.quote(at.shown(out))
     print(f"built {shown}/; look at it: python -m http.server -d {shown}, at http://localhost:8000")
-    if args.offline:
+    if archive:
         from effcc.report import offline
 
-        archive = out.with_name(f"{out.name}.zip")
         offline.pack(out, archive)
         size = archive.stat().st_size / 1e6
         print(f"wrote {at.shown(archive)}, {size:.1f} MB; unpacked, index.html opens as a file too")
@@ -73,8 +75,12 @@ def pages(config: Path, out: Path, *, demo: Path | None = None, offline: bool = 
 
     heard = _Heard(logging.WARNING)
     logging.getLogger("mkdocs").addHandler(heard)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")
+    except OSError as error:
+        raise NotBuilt(f"{out}: cannot be made: {error.strerror}; name another") from None
+    with beside as folder:
         new, old = Path(folder, "new"), Path(folder, "old")
         try:
             loaded = load_config(str(config), site_dir=str(new), strict=True)
@@ -89,10 +95,23 @@ def pages(config: Path, out: Path, *, demo: Path | None = None, offline: bool = 
             raise NotBuilt(f"{said}\nthe site was not built") from None
         finally:
             logging.getLogger("mkdocs").removeHandler(heard)
-        if out.exists():
-            os.replace(out, old)
+        _replace(new, out, old)
+
+
+def _replace(new: Path, out: Path, old: Path) -> None:
+    """Put a new site in the place of the one before, which comes back if that fails."""
+    if not out.exists():
         os.replace(new, out)
-        shutil.rmtree(old, ignore_errors=True)
+        return
+    try:
+        os.replace(out, old)
+    except OSError as error:  # a disk of its own, say
+        raise NotBuilt(f"{out}: cannot be replaced: {error.strerror}; name another") from None
+    try:
+        os.replace(new, out)
+    except BaseException:
+        os.replace(old, out)
+        raise
 
 
 class _Heard(logging.Handler):
@@ -106,12 +125,22 @@ class _Heard(logging.Handler):
         self.warnings.append(record.getMessage())
 
 
-def _check(out: Path) -> None:
+def _check(out: Path, archive: Path | None) -> None:
     """Refuse to replace what is no site."""
+    if archive and archive.exists() and not _holds_site(archive, out.name):
+        raise UsageError(
+            f"docs --out {out}: {archive.name} beside it is no built site; name another"
+        )
     if out.is_dir() and (not any(out.iterdir()) or all((out / sign).is_file() for sign in _SIGNS)):
         return
     if out.exists():
         raise UsageError(f"docs --out {out}: holds something other than a built site; name another")
+
+
+def _holds_site(archive: Path, name: str) -> bool:
+    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(archive) as found:
+        return {f"{name}/{sign}" for sign in ("index.html", "404.html")} <= set(found.namelist())
+    return False
 
 
 def _exhibit(at: Home, named: str | None, folder: Path) -> None:

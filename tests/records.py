@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from effcc.catalog import registry, timings
+from effcc.catalog import registry, results, timings
 from effcc.catalog.results import Dataset, Record, accuracy
 from effcc.catalog.routings import Drift, Example, Expert, Routed, Routing, Specialist
 from effcc.catalog.spec import layout
@@ -191,3 +191,16 @@ def _routed(name, experts, classes, depth):
         means=means,
         spreads=tuple((0.05,) * experts for _ in range(classes)),
     )
+
+
+def judged(kind, home, variant):
+    """A variant's records of the kind of a module, oldest first, and what is wrong with them."""
+    return results.made(results.shelf(home, variant), *kind.KIND)
+
+
+def load(kind, home, variant):
+    return judged(kind, home, variant)[0]
+
+
+def problems(kind, home, variant):
+    return judged(kind, home, variant)[1]

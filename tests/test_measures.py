@@ -34,7 +34,7 @@ def test_a_bench_measures_records_and_shows(project, capsys):
     words = ("bench", "cc_pico_4e", "--engine", "torch", "--batch", "2", "1")
     code, out, err = effcc(capsys, *words, *QUICK)
     assert (code, err) == (0, "")
-    (made,) = timings.load(project, "cc_pico_4e")
+    (made,) = records.load(timings, project, "cc_pico_4e")
     assert (made.engines, made.batches, made.threads) == (["torch"], [1, 2], 1)
     assert made.command == f"effcc {' '.join(words)} {' '.join(QUICK)}"
     assert made.checkpoint is None
@@ -71,7 +71,7 @@ def test_every_engine_is_timed_with_a_checkpoints_weights(project, capsys):
     words = ("bench", "cc_pico_4e", "--batch", "2", "--ckpt_path", "last")
     code, out, _ = effcc(capsys, *words, *QUICK)
     assert code == 0
-    (made,) = timings.load(project, "cc_pico_4e")
+    (made,) = records.load(timings, project, "cc_pico_4e")
     assert made.engines == list(engines.ENGINES)
     assert made.settings["network"]["num_classes"] == 10
     assert made.checkpoint["path"] in out

@@ -447,3 +447,12 @@ def test_on_digits_one_device_takes_the_whole_batch(shipped, name):
     spec = registry.load(name, shipped, source="digits")
     assert spec.data.batch_size is None
     assert spec.batch_size == spec.recipe.batch_size
+
+
+@pytest.mark.parametrize("value", ["{a: 1}", "[1, 2]", "'far too long'", "true"])
+def test_a_claim_that_is_no_setting_is_told_at_its_line(project, value):
+    entry = next(p for p in project.model_index.glob("*.md") if "effcc_cc_pico_4e" in p.read_text())
+    entry.write_text(entry.read_text("utf-8").replace("LR: 0.016", f"LR: {value}"), "utf-8")
+    line = next(n for n, t in enumerate(entry.read_text("utf-8").splitlines(), 1) if "LR:" in t)
+    said = message(registry.entries, project)
+    assert f"{project.shown(entry)}:{line}" in said

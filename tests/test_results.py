@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+import records
 from records import record
 
 from effcc.catalog import registry, results
@@ -29,7 +30,7 @@ def saved(project):
 
 
 def reported(project, variant=VARIANT):
-    return "\n".join(map(str, results.problems(project, variant)))
+    return "\n".join(map(str, records.problems(results, project, variant)))
 
 
 def marked(project):
@@ -277,7 +278,7 @@ def test_the_problems_of_all_records_are_reported_at_once(project):
 def test_every_shipped_record_is_as_it_was_written(shipped):
     for folder in shipped.results.glob("*"):
         assert results.load(shipped, folder.name)
-        assert results.problems(shipped, folder.name) == []
+        assert records.problems(results, shipped, folder.name) == []
 
 
 @pytest.mark.parametrize("name", ["cc_b0_4e", "cc_pico_4e"])

@@ -8,6 +8,7 @@ import math
 import images
 import numpy as np
 import pytest
+import records
 import torch
 from rich.console import Console
 from torch.nn import functional as F
@@ -351,6 +352,13 @@ def test_epochs_that_heard_other_blocks_are_left_out():
     assert drift.means == {"blocks.4.0": ((0.5, 0.6), (0.1, 0.2))}
 
 
+@pytest.mark.parametrize("odd", [float("nan"), 1.5, -0.1])
+def test_epochs_of_a_network_that_diverged_are_left_out(odd):
+    kept = {1: {"blocks.4.0": [0.5, 0.5]}, 2: {"blocks.4.0": [0.5, odd]}}
+    assert routings.Drift.of(kept).epochs == (1,)
+    assert routings.Drift.of({2: kept[2]}) is None
+
+
 # The verb
 
 
@@ -363,10 +371,10 @@ def test_the_verb_measures_prints_records_and_shows(project, capsys):
     asked = ["routing", *config, *words[-4:], "--ckpt_path", "last"]
     assert cli.main([*asked, "--no-record"]) == 0
     assert "not recorded" in capsys.readouterr().out
-    assert routings.load(project, "cc_pico_4e") == []
+    assert records.load(routings, project, "cc_pico_4e") == []
     assert cli.main(asked) == 0
     out = capsys.readouterr().out
-    (made,) = routings.load(project, "cc_pico_4e")
+    (made,) = records.load(routings, project, "cc_pico_4e")
     assert f"registry/results/cc_pico_4e/{made.id}.json, " in out
     assert made.overrides["network.depth"] == 0.5
     (fit_record,) = project.results.glob("*/*-fit-*.json")

@@ -17,8 +17,8 @@ def test_a_record_comes_back_as_it_was_saved(project):
     made = records.routing(project)
     path = routings.save(made, project)
     assert project.shown(path) == f"registry/results/{NAME}/{made.id}.json"
-    assert routings.load(project, NAME) == [made]
-    assert routings.problems(project, NAME) == []
+    assert records.load(routings, project, NAME) == [made]
+    assert records.problems(routings, project, NAME) == []
 
 
 def test_a_class_without_images_and_a_run_without_drift_come_back_too(project):
@@ -29,7 +29,7 @@ def test_a_class_without_images_and_a_run_without_drift_come_back_too(project):
     )
     made = replace(made, counts=counts, blocks=blocks)
     routings.save(made, project)
-    (found,) = routings.load(project, NAME)
+    (found,) = records.load(routings, project, NAME)
     assert found == made
     assert 0 not in found.blocks[0].by_class(0)
 
@@ -43,9 +43,9 @@ def test_each_reader_takes_its_own_kind(project):
     results.save(accuracy, project)
     timings.save(time, project)
     routings.save(routing, project)
-    assert results.judged(project, NAME) == ([accuracy], [])
-    assert timings.judged(project, NAME) == ([time], [])
-    assert routings.judged(project, NAME) == ([routing], [])
+    assert records.judged(results, project, NAME) == ([accuracy], [])
+    assert records.judged(timings, project, NAME) == ([time], [])
+    assert records.judged(routings, project, NAME) == ([routing], [])
     assert {line.record.id for line in ledger.everything(project)[0]} == {
         accuracy.id,
         time.id,
@@ -56,7 +56,7 @@ def test_each_reader_takes_its_own_kind(project):
 def test_a_row_of_weights_is_a_line_of_the_file(project):
     made = records.routing(project)
     path = routings.save(made, project)
-    (found,) = routings.load(project, NAME)
+    (found,) = records.load(routings, project, NAME)
     place = found.place("blocks", 1, "means", 3)
     line = path.read_text("utf-8").splitlines()[place.line - 1]
     written = json.loads(line.rstrip(","))
@@ -99,11 +99,11 @@ def test_a_record_that_was_edited_is_reported_and_nobodys(project, edit, found):
     data = json.loads(path.read_text("utf-8"))
     edit(data)
     path.write_text(json.dumps(data))
-    wrong = routings.problems(project, NAME)
+    wrong = records.problems(routings, project, NAME)
     assert any(found in str(problem) for problem in wrong), wrong
     assert {problem.place.file for problem in wrong} == {f"registry/results/{NAME}/{path.name}"}
     for kind in (results, timings):  # and by nobody twice
-        assert kind.judged(project, NAME) == ([], [])
+        assert records.judged(kind, project, NAME) == ([], [])
     assert_no_result(project)
 
 
@@ -118,7 +118,7 @@ def example(data):
 def assert_no_result(project):
     """What can still be read says that it was edited."""
     (entry,) = [entry for entry in registry.entries(project) if entry.spec.name == NAME]
-    found = routings.load(project, NAME)
+    found = records.load(routings, project, NAME)
     differs = results.beside_registry(entry, found)
     assert set(differs.values()) <= {"edited by hand"}
 
@@ -129,8 +129,8 @@ def test_a_weight_put_in_by_hand_is_no_result(project):
     data = json.loads(text)
     row = data["blocks"][0]["means"][0]
     path.write_text(text.replace(row, row.replace("5", "6"), 1))
-    assert len(routings.load(project, NAME)) == 1
-    (problem,) = routings.problems(project, NAME)
+    assert len(records.load(routings, project, NAME)) == 1
+    (problem,) = records.problems(routings, project, NAME)
     assert "edited by hand" in problem.message
     assert_no_result(project)
 
@@ -138,14 +138,14 @@ def test_a_weight_put_in_by_hand_is_no_result(project):
 def test_a_record_of_routing_by_another_name_is_reported(project):
     path = routings.save(records.routing(project), project)
     path.rename(path.with_name("20260131T120000Z-fit-digits-0.json"))
-    assert routings.judged(project, NAME) == ([], [])
-    assert "`curve:` is missing" in str(results.problems(project, NAME)[0])
+    assert records.judged(routings, project, NAME) == ([], [])
+    assert "`curve:` is missing" in str(records.problems(results, project, NAME)[0])
 
 
 def test_a_file_that_is_no_json_is_reported_once(project):
     path = routings.save(records.routing(project), project)
     path.write_text("{")
-    found = [kind.problems(project, NAME) for kind in (results, timings, routings)]
+    found = [records.problems(kind, project, NAME) for kind in (results, timings, routings)]
     assert [bool(wrong) for wrong in found] == [False, False, True]
 
 
@@ -157,7 +157,7 @@ def test_a_measurement_is_the_variants_while_its_settings_are(project):
     )
     for each in (made, other):
         routings.save(each, project)
-    differs = results.beside_registry(entry, routings.load(project, NAME))
+    differs = results.beside_registry(entry, records.load(routings, project, NAME))
     assert differs == {made.id: "", other.id: "recipe.lr 0.5"}
 
 
@@ -168,7 +168,7 @@ def test_a_thousand_classes_stay_a_megabyte(project):
     path = routings.save(made, project)
     # A row of 8 weights takes 8 * 7 characters and what is around it.
     assert path.stat().st_size < 11 * 2 * 1000 * (8 * 7 + 10) + 100_000
-    assert routings.load(project, "cc_b1_8e") == [made]
+    assert records.load(routings, project, "cc_b1_8e") == [made]
 
 
 def block(*rows, spread=0.1, share=0.5):

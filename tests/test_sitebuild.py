@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import ROOT
 
 import effcc
 from effcc import cli, exhibit, sitebuild
@@ -56,6 +57,57 @@ def test_a_folder_that_is_no_site_is_left_alone(project, capsys, tmp_path):
     assert [path.read_text() for path in other.iterdir()] == ["dear"]
     for precious in (project.root, project.root / "mkdocs.yml"):
         assert run(capsys, "--build", "--no-demo", "--out", str(precious))[0] == 2
+
+
+def test_a_zip_that_is_no_site_is_left_alone(project, capsys):
+    photos = project.root / "photos.zip"
+    photos.write_bytes(b"PK")
+    words = ("--build", "--no-demo", "--offline", "--out", "photos")
+    code, _, said = run(capsys, *words)
+    assert (code, photos.read_bytes()) == (2, b"PK")
+    assert "photos.zip beside it is no built site" in said
+    photos.unlink()
+    assert run(capsys, *words)[0] == run(capsys, *words)[0] == 0  # the second replaces the first
+
+
+@pytest.mark.parametrize("place", ["/proc/no/site", "file.txt/site"])
+def test_a_place_where_nothing_can_be_made_is_one_line(project, capsys, place):
+    (project.root / "file.txt").write_text("no folder")
+    code, _, said = run(capsys, "--build", "--no-demo", "--out", place)
+    assert (code, said.count("\n")) == (3, 1)
+    assert "cannot be made" in said
+
+
+def test_the_site_before_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    for name in ("new", "out"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    real, calls = sitebuild.os.replace, []
+
+    def fails_second(one, other):
+        calls.append(other)
+        if len(calls) == 2:
+            raise OSError("no")
+        real(one, other)
+
+    monkeypatch.setattr(sitebuild.os, "replace", fails_second)
+    with pytest.raises(OSError, match="no"):
+        sitebuild._replace(tmp_path / "new", tmp_path / "out", tmp_path / "old")
+    assert (tmp_path / "out" / "out").exists()
+
+
+def test_a_build_brings_every_generated_page_up_to_date(project, capsys):
+    for name in ("CITATION.cff", "CHANGELOG.md"):
+        (project.root / name).write_bytes((ROOT / name).read_bytes())
+    assert run(capsys)[0] == 0
+    citation = project.root / "CITATION.cff"
+    citation.write_text(
+        citation.read_text("utf-8").replace("effcc contributors", "others"), "utf-8"
+    )
+    code, out, _ = run(capsys, "--build", "--no-demo")
+    assert code == 0
+    assert "wrote docs/citation.md" in out
+    assert run(capsys, "--check")[0] == 0
 
 
 def test_without_a_model_the_page_says_how_to_get_one(site):
@@ -123,6 +175,23 @@ def test_a_checkpoint_that_the_page_cannot_run_is_one_line(
     code, _, said = run(capsys, "--build", "--demo", "other.ckpt")
     assert (code, said.count("\n")) == (3, 1)
     assert complaint in said
+
+
+def test_a_network_without_experts_has_nothing_to_show(project, capsys, past_npm):
+    plain = {"stages": [stage | {"conditional": False} for stage in stages()]}
+    variant = project.registry / "cc_pico_4e.yaml"
+    both = f"  experts: 4\n  stages: {plain['stages']}"
+    text = variant.read_text("utf-8").replace("  experts: 4", both)
+    variant.write_text(text.replace("False", "false").replace("'", ""), "utf-8")
+    checkpoint("plain.ckpt")
+    code, _, said = run(capsys, "--build", "--demo", "plain.ckpt")
+    assert (code, said.count("\n")) == (3, 1)
+    assert "has no conditional block" in said
+
+
+def stages():
+    """The stage table of cc_pico_4e, as a registry file has it."""
+    return effcc.load("cc_pico_4e").settings()["network"]["stages"]
 
 
 def test_a_file_that_is_no_checkpoint_of_ours_is_one_line(project, capsys, past_npm):

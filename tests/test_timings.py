@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import records
 
-from effcc.catalog import registry, results, timings
+from effcc.catalog import registry, results, seal, timings
 from effcc.catalog.cost import count
 from effcc.catalog.timings import PLAIN, VARIANT, Machine, Work
 
@@ -17,7 +17,7 @@ def test_a_record_comes_back_as_it_was_saved(project):
     made = records.bench(project, checkpoint={"path": "a", "sha256": "cd" * 32, "bytes": 3})
     path = timings.save(made, project)
     assert project.shown(path) == f"registry/results/{NAME}/{made.id}.json"
-    assert timings.load(project, NAME) == [made]
+    assert records.load(timings, project, NAME) == [made]
 
 
 def test_each_reader_takes_its_own_kind(project):
@@ -25,7 +25,7 @@ def test_each_reader_takes_its_own_kind(project):
     results.save(accuracy, project)
     timings.save(time, project)
     assert results.load(project, NAME) == [accuracy]
-    assert timings.load(project, NAME) == [time]
+    assert records.load(timings, project, NAME) == [time]
 
 
 def test_a_record_is_never_overwritten(project):
@@ -57,24 +57,24 @@ def test_a_record_that_was_edited_is_reported_and_no_result(project, edit, found
     data = json.loads(path.read_text("utf-8"))
     edit(data)
     path.write_text(json.dumps(data))
-    wrong = [*results.problems(project, NAME), *timings.problems(project, NAME)]
+    wrong = [*records.problems(results, project, NAME), *records.problems(timings, project, NAME)]
     assert any(found in str(problem) for problem in wrong)
     assert {problem.place.file for problem in wrong} == {f"registry/results/{NAME}/{path.name}"}
     assert results.load(project, NAME) == []
     spec = registry.load(NAME, project)
-    differs = [timings.differs(made, spec) for made in timings.load(project, NAME)]
+    differs = [timings.differs(made, spec) for made in records.load(timings, project, NAME)]
     assert differs in ([], ["edited by hand"])  # the first: it does not even fit the schema
 
 
 def test_a_faster_time_put_in_by_hand_is_no_result(project):
     path = timings.save(records.bench(project), project)
     spec = registry.load(NAME, project)
-    assert [timings.differs(made, spec) for made in timings.load(project, NAME)] == [""]
+    assert [timings.differs(made, spec) for made in records.load(timings, project, NAME)] == [""]
     data = json.loads(path.read_text("utf-8"))
     for name in ("low", "median", "high", "p99"):
         data["timings"][0][name] /= 2
     path.write_text(json.dumps(data))
-    assert [timings.differs(made, spec) for made in timings.load(project, NAME)] == [
+    assert [timings.differs(made, spec) for made in records.load(timings, project, NAME)] == [
         "edited by hand"
     ]
 
@@ -126,3 +126,16 @@ def test_speed_is_told_by_the_median_and_beside_the_plain_network(project):
     work = made.work[VARIANT]
     seconds = 2 * work.macs * 16 / 1e11
     assert made.share(made.timing("torch", VARIANT, 16)) == pytest.approx(seconds / 0.16)
+
+
+@pytest.mark.parametrize(
+    "lacking", [("device", "name"), ("device", "cores"), ("versions", "torch")]
+)
+def test_a_record_without_what_cards_say_of_it_is_no_record(project, lacking):
+    path = timings.save(records.bench(project), project)
+    data = json.loads(path.read_text("utf-8"))
+    del data[lacking[0]][lacking[1]]
+    del data["digest"]
+    path.write_text(json.dumps(seal.sealed(data)), "utf-8")
+    (problem,) = records.problems(timings, project, NAME)
+    assert f"`{lacking[1]}:` is missing" in str(problem)

@@ -143,10 +143,11 @@ def test_without_npm_it_says_what_to_install_or_leave_out(npm, tmp_path, monkeyp
     assert not npm.cache.exists()
 
 
-def test_what_npm_complains_of_is_passed_on_in_one_line(npm):
+@pytest.mark.parametrize("mark", ["error", "ERR!"])
+def test_what_npm_complains_of_is_passed_on_in_one_line(npm, mark):
     npm.is_(
-        "echo 'npm error code ENOTFOUND' >&2\necho 'npm error syscall getaddrinfo' >&2\n"
-        "echo 'npm error network request failed, there is none' >&2\nexit 1"
+        f"echo 'npm {mark} code ENOTFOUND' >&2\necho 'npm {mark} syscall getaddrinfo' >&2\n"
+        f"echo 'npm {mark} network request failed, there is none' >&2\nexit 1"
     )
     with pytest.raises(NotVendored) as told:
         vendor.fetch(package(b""))

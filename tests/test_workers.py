@@ -18,7 +18,10 @@ workers._cores = lambda: 3
 
 def alone(code):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ALONE + code], capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", ALONE + code],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -47,9 +50,25 @@ def test_an_error_in_any_process_is_raised_here(number):
 
 
 def test_a_process_that_dies_is_not_waited_for():
-    code, _, err = alone("workers.each(lambda n: n == 1 and os._exit(9), range(1000))")
+    """Nor if the others have more to send than a pipe holds."""
+    code, _, err = alone(
+        "work = lambda n: n == 1 and os._exit(9) or 'x' * 10_000\nworkers.each(work, range(1000))"
+    )
     assert code == 1
     assert "EOFError" in err
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_is_wrong_with_a_file_is_told_from_any_process(number):
+    code, out, err = alone(
+        "from effcc.ground.errors import BadFile, Place, Problem\n"
+        "wrong = Problem(Place('a.yaml', 3, 7), 'key', 'message')\n"
+        "def work(n):\n"
+        f"    if n == {number}: raise BadFile(wrong)\n"
+        "try: workers.each(work, range(1000))\n"
+        "except BadFile as error: print(error, error.exit_code, error.problems == (wrong,))"
+    )
+    assert (code, out.strip()) == (0, "a.yaml:3:7: key: message 3 True"), err
 
 
 def test_nothing_is_copied_from_a_process_with_threads_or_torch(monkeypatch):

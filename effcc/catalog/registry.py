@@ -325,7 +325,8 @@ def _claim_layer(variant: Document, claims: Mapping[str, Claim], home: Home) -> 
         data["weights"] = {"url": claim.weights[0]}
         marks["weights", "url"] = Mark(claim.place, claim.place)
     document = Document(claim.place.file, data, marks)
-    if not all(_fits(f"{of}.{key}", v) for of, found in data.items() for key, v in found.items()):
+    values = [(f"{of}.{key}", v) for of, found in data.items() for key, v in found.items()]
+    if not all(isinstance(v, str | int | float) and _fits(key, v) for key, v in values):
         _validate(document)
     return document
 

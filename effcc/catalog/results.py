@@ -233,24 +233,7 @@ def write(data: Mapping[str, Any], home: Home) -> Path:
 
 def load(home: Home, variant: str) -> list[Record]:
     """A variant's records of accuracy that can be read, oldest first."""
-    return judged(home, variant)[0]
-
-
-def problems(home: Home, variant: str) -> list[Problem]:
-    """What is wrong with a variant's records of accuracy, and with files that are no records."""
-    return judged(home, variant)[1]
-
-
-def judged(home: Home, variant: str) -> tuple[list[Record], list[Problem]]:
-    """Both of these, each file read once."""
-    return every(home, variant, *KIND)
-
-
-def every(
-    home: Home, variant: str, kind: str, make: Callable[[Document], tuple[_Made, list[Problem]]]
-) -> tuple[list[_Made], list[Problem]]:
-    """A variant's records of one kind, the name of its schema, oldest first; and what is wrong."""
-    return made(shelf(home, variant, kind), kind, make)
+    return made(shelf(home, variant, KIND[0]), *KIND)[0]
 
 
 def made(

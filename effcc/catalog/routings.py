@@ -118,7 +118,8 @@ class Drift:
     def of(cls, kept: Mapping[Any, Any]) -> Drift | None:
         """From what a run's checkpoint keeps, by epoch and block; None if it is not that.
 
-        Epochs count in which every block was heard as the last one heard them.
+        Epochs count in which every block was heard as the last one heard them, and every weight is
+        one: of a network that diverged they are no numbers.
         """
         try:
             by_epoch = {
@@ -127,6 +128,7 @@ class Drift:
             }
         except (AttributeError, TypeError, ValueError):
             return None
+        by_epoch = {epoch: means for epoch, means in by_epoch.items() if _are_weights(means)}
         shapes = {e: {b: len(row) for b, row in means.items()} for e, means in by_epoch.items()}
         epochs = [e for e, shape in shapes.items() if shape and shape == shapes[max(shapes)]]
         if not epochs:
@@ -218,21 +220,6 @@ def save(routing: Routing, home: Home) -> Path:
     return results.write(data, home)
 
 
-def load(home: Home, variant: str) -> list[Routing]:
-    """A variant's records of routing that can be read, oldest first."""
-    return judged(home, variant)[0]
-
-
-def problems(home: Home, variant: str) -> list[Problem]:
-    """What is wrong with a variant's records of routing."""
-    return judged(home, variant)[1]
-
-
-def judged(home: Home, variant: str) -> tuple[list[Routing], list[Problem]]:
-    """Both of these, each file read once."""
-    return results.every(home, variant, *KIND)
-
-
 def read_routing(document: Document) -> tuple[Routing, list[Problem]]:
     """A record from a file that fits the schema, and what shows that it was edited."""
     data = dict(document.data)
@@ -283,6 +270,10 @@ def _unfit(made: Routing) -> Iterator[tuple[tuple[str | int, ...], str]]:
         wanted = {name: [size] * epochs for name, size in sizes.items()}
         if wanted != {name: [*map(len, rows)] for name, rows in made.drift.means.items()}:
             yield ("drift",), "not a weight for each epoch, block and expert; restore the record"
+
+
+def _are_weights(means: Mapping[str, tuple[float, ...]]) -> bool:
+    return all(0 <= weight <= 1 for row in means.values() for weight in row)
 
 
 def _written(row: Row) -> str:

@@ -187,21 +187,6 @@ def save(bench: Bench, home: Home) -> Path:
     return results.write(data, home)
 
 
-def load(home: Home, variant: str) -> list[Bench]:
-    """A variant's records of time that can be read, oldest first."""
-    return judged(home, variant)[0]
-
-
-def problems(home: Home, variant: str) -> list[Problem]:
-    """What is wrong with a variant's records of time."""
-    return judged(home, variant)[1]
-
-
-def judged(home: Home, variant: str) -> tuple[list[Bench], list[Problem]]:
-    """Both of these, each file read once."""
-    return results.every(home, variant, *KIND)
-
-
 def read_bench(document: Document) -> tuple[Bench, list[Problem]]:
     """A record from a file that fits the schema, and what shows that it was edited."""
     data = dict(document.data)

@@ -64,3 +64,6 @@ class BadFile(UserError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
         if all(problem.place.file == COMMAND_LINE for problem in problems):
             self.exit_code = UsageError.exit_code
+
+    def __reduce__(self) -> tuple[type[BadFile], tuple[Problem, ...]]:
+        return type(self), self.problems

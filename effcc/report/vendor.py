@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -144,8 +145,10 @@ def _unfetched(package: Package, reason: str) -> NotVendored:
 
 def _reason(said: str) -> str:
     """The first line of npm's that is a sentence; before it come the error's code and number."""
-    lines = [line.partition("npm error ")[2].strip() for line in said.splitlines()]
-    return next((line for line in lines if line.count(" ") > 2), "")
+    lines = re.findall(
+        r"^npm (?:error|ERR!) (.*)", said, re.MULTILINE
+    )  # the second before npm 10.6
+    return next((line.strip() for line in lines if line.count(" ") > 2), "")
 
 
 def _unpack(package: Package, archive: Path) -> None:

@@ -25,20 +25,21 @@ def each(work: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
     if count < 2:
         return [work(item) for item in items]
     context = multiprocessing.get_context("fork")
-    shares = [(context.Pipe(duplex=False), items[first::count]) for first in range(1, count)]
-    processes = [
-        context.Process(target=_send, args=(sender, work, share)) for (_, sender), share in shares
-    ]
-    for process in processes:
-        process.start()
+    started: list[tuple[Any, Any]] = []
     made: list[Any] = [None] * len(items)
     try:
+        for first in range(1, count):
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_send, args=(sender, work, items[first::count]))
+            process.start()
+            # No later process has this end, so that a process that dies is an end of file here.
+            sender.close()
+            started.append((process, receiver))
         made[0::count] = [work(item) for item in items[0::count]]
-        for first, ((receiver, sender), _) in enumerate(shares, 1):
-            sender.close()  # so that a process that dies is an end of file here
+        for first, (_, receiver) in enumerate(started, 1):
             made[first::count] = _received(receiver)
     finally:
-        for process in processes:
+        for process, _ in started:
             process.terminate()
             process.join()
     return made
