@@ -1,9 +1,17 @@
 """Of the scripts written into a page, the theme's run, and no other."""
 
 import base64
+import contextlib
 import hashlib
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from html import unescape
+from subprocess import DEVNULL
 
 import pytest
 from site_pages import severe, show
@@ -84,3 +92,29 @@ def test_no_page_breaks_its_policy(browser, site):
         show(chrome, f"{address}/{page.parent.relative_to(site).as_posix()}/")
         assert severe(chrome) == [], page
         assert chrome.execute_script("return String(window.__md_scope)").startswith(address), page
+
+
+def test_pages_that_are_served_while_they_are_written_reload_themselves(project):
+    """mkdocs serve puts a script of its own into each page, which no policy may forbid."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [sys.executable, "-m", "mkdocs", "serve", "--quiet", "--dev-addr", f"127.0.0.1:{port}"]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    with subprocess.Popen(words, env=environment, stdout=DEVNULL, stderr=DEVNULL) as server:
+        try:
+            page = _asked(f"http://127.0.0.1:{port}/", server)
+        finally:
+            server.terminate()
+    assert "livereload" in page
+    assert "Content-Security-Policy" not in page
+
+
+def _asked(address, server):
+    """A page, as soon as the server is there."""
+    for _ in range(600):
+        assert server.poll() is None
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.read().decode()
+        time.sleep(0.1)
+    raise AssertionError(f"no answer from {address}")

@@ -72,7 +72,12 @@ class Cards(BasePlugin[Options]):
     """Fills the section of mkdocs.yml's `nav` that is called Models, and brings in origins."""
 
     _policy: Policy | None = None
+    _is_served = False
     _addresses: frozenset[str] = frozenset()
+
+    def on_startup(self, *, command: str, dirty: bool) -> None:
+        """Know whether pages are served while they are written: that puts a script into each."""
+        self._is_served = command == "serve"
 
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first; add to the theme."""
@@ -198,6 +203,8 @@ class Cards(BasePlugin[Options]):
         if template_name != "404.html":
             return output
         output = _named(output)
+        if self._is_served:
+            return output
         self._policy = Policy(output)
         return self._policy.written(output)
 
