@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from shlex import quote
+from typing import Any, NoReturn
 
 import effcc
 from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem, UsageError
+from effcc.ground.words import closest
 from effcc.nn import engines
 
 # The verbs that resolve a variant, and so take settings.
@@ -28,7 +31,7 @@ def parser(verbs: Mapping[str, Verb], words: Sequence[str]) -> argparse.Argument
     A verb's docstring is its help. Only verbs among `words` get their options: those of a run end
     with every setting of the schema, which `effcc --help` need not read.
     """
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="effcc",
         description="EfficientNet-CondConv: train, measure and document variants in YAML.",
         allow_abbrev=False,
@@ -50,9 +53,25 @@ def parser(verbs: Mapping[str, Verb], words: Sequence[str]) -> argparse.Argument
     return top
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that complains in a line, and names the nearest word instead of all."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with 2."""
+        match = re.search(r"(.*)invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if match and (hint := closest(match[2], re.findall(r"[\w-]+", match[3]))):
+            message = f"{match[1]}{match[2]!r} is none of them{hint}"
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help says more\n")
+
+
 def _of_a_run(sub: argparse.ArgumentParser) -> None:
     add = sub.add_argument
-    add("--config", action="append", metavar="FILE", help="a registry file; more change its values")
+    add(
+        "--config",
+        action="append",
+        metavar="FILE",
+        help="a registry file (needed); more change its values",
+    )
     add("--ckpt_path", metavar="FILE", help="a checkpoint, or `last` for the newest run's")
     add("--print_config", action="store_true", help="print the resolved settings as YAML and stop")
     add("--seed", type=int, metavar="N", help="seed of weights, order and augmentation")
@@ -298,7 +317,8 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
         word = queue.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or "." not in name or verb not in TAKE_SETTINGS:
-            raise UsageError(f"{verb}: {word!r} is not an option{_hint(verb, word)}")
+            what = "is not an option" if word.startswith("-") else "is one word too many"
+            raise UsageError(f"{verb}: {word!r} {what}{_hint(verb, word)}")
         if not equals:
             if not queue or queue[0].startswith("--"):
                 raise UsageError(f"{verb}: --{name} needs a value")
@@ -330,7 +350,18 @@ def _hint(verb: str, word: str) -> str:
     if verb == "list" and not word.startswith("-"):
         return "; write all of a query in one place"
     if verb == "list" and not word.startswith("--"):
-        return f"; a query that begins with a minus goes behind --: effcc list -- {word}"
+        return f"; a query that begins with a minus goes behind --: effcc list -- {quote(word)}"
     name = word.removeprefix("--").partition("=")[0]
-    meant = next((s for s in settings_in_order() if s.endswith(f".{name}")), None)
-    return f"; did you mean --{meant}?" if meant else f"; effcc {verb} --help lists them"
+    if meant := next((s for s in settings_in_order() if s.endswith(f".{name}")), None):
+        return f"; did you mean --{meant}?"
+    if not word.startswith("-"):
+        return f"; effcc {verb} --help says what goes with it"
+    return closest(word, _known(verb)) or f"; effcc {verb} --help lists them"
+
+
+def _known(verb: str) -> list[str]:
+    """The options of a verb, settings included."""
+    sub = _Parser(add_help=False)
+    _OPTIONS[verb](sub)
+    settings = re.findall(r"^  (--\S+)", sub.epilog or "", re.MULTILINE)
+    return [*sub._option_string_actions, *settings]

@@ -35,7 +35,8 @@ def resolve(
     for path in paths:
         if not path.is_file():
             known = ", ".join(f"registry/{name}.yaml" for name in registry.names(home.find()))
-            raise BadFile(Problem(Place(str(path)), "", f"no such file; there are: {known}"))
+            what = "a folder, not a variant's file" if path.is_dir() else "no such file"
+            raise BadFile(Problem(Place(str(path)), "", f"{what}; there are: {known}"))
     at = home.find(paths[0].resolve().parent)
     checkpoint = _checkpoint(args, at, paths[0].stem)
     layer = (

@@ -33,7 +33,11 @@ def build(args: argparse.Namespace, at: Home, beside: Mapping[Path, str]) -> int
         raise UsageError(
             f"docs --build: no mkdocs.yml in {at.root}; the site is built in a checkout of effcc"
         )
+    if args.out == "":
+        raise UsageError("docs: --out needs the name of a folder")
     out = (Path(args.out) if args.out else at.root / "site").resolve()
+    if out.is_relative_to(at.docs):
+        raise UsageError(f"docs --out {out}: inside what the site is made of; name another")
     archive = out.with_name(f"{out.name}.zip") if args.offline else None
     _check(out, archive)
     with tempfile.TemporaryDirectory(prefix="effcc-site-") as folder:

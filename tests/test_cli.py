@@ -142,7 +142,13 @@ USAGE = [
     (("new", "Bad-Name", "--from", "cc_b0_4e"), "no name for a variant"),
     (("new", "cc_b0_8e", "--from", "cc_b0_4e"), "registry/cc_b0_8e.yaml exists"),
     (("new", "cc_x", "--from", "cc_y"), "no variant 'cc_y'"),
-    (("list", "--all"), "'--all' is not an option"),
+    (("list", "--all"), "'--all' is not an option; effcc list --help lists them"),
+    (("list", "--jsn"), "did you mean '--json'?"),
+    (("list", "-top1>99"), "effcc list -- '-top1>99'"),
+    (("docs", "foo"), "docs: 'foo' is one word too many"),
+    (("fit", "--confg", "x"), "did you mean '--config'?"),
+    (("docs", "--build", "--out", ""), "--out needs the name of a folder"),
+    (("docs", "--build", "--out", "docs/site"), "inside what the site is made of"),
 ]
 
 
@@ -160,6 +166,7 @@ INPUT = [
         ("fit", "--config", "nope.yaml"),
         "nope.yaml: no such file; there are: registry/cc_b0_4e.yaml",
     ),
+    (("fit", "--config", "registry"), "registry: a folder, not a variant's file"),
     (("fit", *PICO, "--data.source", "folder", "--data.root", "/nowhere"), "no folder /nowhere"),
     (
         ("fit", *PICO, "--plan", "--data.source", "folder", "--data.root", "/nowhere"),
@@ -296,3 +303,32 @@ def test_fit_test_validate_and_predict_work_together(effcc, project):
     code, _, err = effcc("fit", *PICO, "--ckpt_path", "last")
     assert code == 2
     assert "has its 1 epoch; raise --trainer.max_epochs" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("lst", "effcc: argument VERB: 'lst' is none of them; did you mean 'list'?"),
+        (
+            "weights pul",
+            "effcc weights: argument action: 'pul' is none of them; did you mean 'pull'?",
+        ),
+        ("routing --split train", "(choose from"),
+        ("docs --demo x --no-demo", "not allowed with argument"),
+    ],
+)
+def test_a_word_that_the_parser_refuses_is_one_line(capsys, words, said):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words.split())
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["README.md", "/proc/nope"])
+def test_a_cache_that_cannot_be_is_told_by_its_name(project, capsys, monkeypatch, place):
+    (project.root / "README.md").write_text("x")
+    monkeypatch.setenv("EFFCC_CACHE", place)
+    assert cli.main(["weights", "list"]) == 2
+    assert capsys.readouterr().err.startswith(f"EFFCC_CACHE={place}: no folder can be made there")

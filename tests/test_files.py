@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,9 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_files_hash_is_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert files.sha256(tmp_path / "f").startswith("ba7816bf8f01cfea414140de5dae2223b00361a3")
+
+
+def test_a_folder_that_takes_no_files_is_told_by_the_file_that_was_asked_for():
+    with pytest.raises(FileNotFoundError) as told:
+        files.write(Path("/proc/record.json"), "x")
+    assert told.value.filename == "/proc/record.json"

@@ -51,7 +51,11 @@ def sha256(path: Path) -> str:
 @contextlib.contextmanager
 def _temporary(path: Path, content: str | bytes, lasting: bool = True) -> Generator[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        error.filename = str(path)  # the file that somebody asked for
+        raise
     try:
         with open(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

@@ -30,6 +30,11 @@ class Comparison:
     dispute: Dispute | None = None
 
     @property
+    def is_counted(self) -> bool:
+        """Whether what stands beside the claim is a figure of the code, not words on it."""
+        return self.computed[:1].isdigit()
+
+    @property
     def verdict(self) -> str:
         """agrees; disputed, if it does not but the registry says why; differs; or not compared."""
         if self.agrees is None:
