@@ -33,6 +33,7 @@ class Result:
     text: str = ""  # the claimed top-1 (or, without one, top-5) as it was written
     low: float | None = None
     high: float | None = None
+    pixels: int | None = None  # side of the images that were measured, which may be smaller ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ def plain(row: Row) -> dict[str, Any]:
             for result in row.of_kind(kind)
         ]
 
-    claimed = [{k: v for k, v in one.items() if k not in ("low", "high")} for one in of(CLAIMED)]
+    measured_only = ("low", "high", "pixels")
+    claimed = [{k: v for k, v in one.items() if k not in measured_only} for one in of(CLAIMED)]
     return {
         "name": row.name,
         "summary": row.summary,
@@ -143,7 +145,9 @@ def _measured(headlines: Iterable[Run]) -> Iterator[Result]:
         top1, top5 = run.top1, run.record.metrics.get("top5")
         title = _line(run.record.dataset.title)
         share = top5.value if top5 else None
-        yield Result(MEASURED, title, top1.value, share, low=top1.low, high=top1.high)
+        pixels = run.record.settings["preprocessing"]["image_size"]
+        found = (MEASURED, title, top1.value, share)
+        yield Result(*found, low=top1.low, high=top1.high, pixels=pixels)
 
 
 def _latency(bench: Bench) -> Latency | None:
