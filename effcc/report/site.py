@@ -22,11 +22,13 @@ from urllib.parse import quote, unquote
 
 from mkdocs.config.base import Config
 from mkdocs.config.config_options import Type
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, InclusionLevel
 from mkdocs.utils import get_relative_url, write_file
 
-from effcc.ground import document
+from effcc.claims import cff
+from effcc.ground.errors import BadFile
 from effcc.report import demo, formulas, jsonld, offline, quoted
 from effcc.report.policy import Policy
 
@@ -180,7 +182,7 @@ class Cards(BasePlugin[Options]):
         linked: dict[str, Any] = {}
         citation = Path(config["docs_dir"]).parent / "CITATION.cff"
         if page.is_homepage and citation.is_file():
-            linked = jsonld.software(document.read(citation).data, page.canonical_url)
+            linked = jsonld.software(_cited(citation), page.canonical_url)
         elif posixpath.dirname(here) == "models" and here != "models/index.md":
             linked = jsonld.model(title, description, page.markdown, page.canonical_url)
         context["about"] = {
@@ -240,6 +242,13 @@ def changelog(markdown: str, file: Path) -> str:
         return markdown
     # A version in brackets is a link only where the file says to where.
     return markdown + re.sub(r"^## \[(.*?)\]", r"## \1", f"\n\n## {sections}", flags=re.MULTILINE)
+
+
+def _cited(file: Path) -> cff.Software:
+    try:
+        return cff.read(file, file.name)
+    except BadFile as error:
+        raise PluginError(str(error)) from None
 
 
 def _named(output: str) -> str:
