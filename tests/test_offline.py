@@ -17,6 +17,7 @@ from effcc.report import offline
 ADDRESSES = {
     *("index.html", "try.html", "models/index.html", "models/a.html", "models/b.html"),
     *("sources/registry/a.yaml.html", "assets/x.css", "records/a.json"),
+    *('models/c" onclick="x.html', "models/a&b.html", "models/it's.html"),
 }
 
 
@@ -65,6 +66,11 @@ def chrome(unpacked):
         ("../../try/", "../try.html"),
         ("../../sources/registry/a.yaml/#L7", "../sources/registry/a.yaml.html#L7"),
         ("../../records/a.json", "../records/a.json"),
+        # A name may hold anything: it ends no attribute.
+        ("../c%22%20onclick=%22x/", "c%22%20onclick%3D%22x.html"),
+        ("../c&quot; onclick=&quot;x/", "c%22%20onclick%3D%22x.html"),
+        ("../a&amp;b/", "a%26b.html"),
+        ("../it&#x27;s/", "it%27s.html"),
         # What leads somewhere already, elsewhere or nowhere stays as it is.
         *((way, way) for way in ("b.html", "../try.html#x", "#x", "../missing/")),
         *((way, way) for way in ("https://example.org/b/", "//example.org/b/", "mailto:b")),
