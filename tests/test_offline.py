@@ -135,6 +135,20 @@ def test_search_finds_a_variant_and_leads_to_its_card(unpacked, chrome):
 
 
 @pytest.mark.browser
+def test_search_finds_an_option_as_it_is_typed(unpacked, chrome):
+    show(chrome, (unpacked / "index.html").as_uri())
+    field = chrome.find_element(By.CSS_SELECTOR, ".md-search__input")
+    field.click()
+    field.send_keys("--plan")
+    found = WebDriverWait(chrome, 20).until(
+        lambda driver: driver.find_elements(By.CSS_SELECTOR, ".md-search-result__link")
+    )
+    commands = (unpacked / "commands.html").as_uri()
+    assert any(link.get_attribute("href").startswith(commands) for link in found)
+    assert severe(chrome) == []
+
+
+@pytest.mark.browser
 def test_a_cards_figure_leads_to_its_line(unpacked, chrome):
     show(chrome, (unpacked / "models" / "cc_b0_4e.html").as_uri())
     chrome.find_element(By.LINK_TEXT, "77.32%").click()
