@@ -19,7 +19,7 @@ TAKE_SETTINGS = (
 )
 # What export writes.
 FORMATS = ("safetensors", "timm", "onnx", "hub")
-# What convert writes: see catalog/formats.py, which help need not read.
+# What convert writes: see claims/formats.py, which help need not read.
 REGISTRIES = ("pwc", "hf", "eval-results")
 
 Verb = Callable[[argparse.Namespace], int]

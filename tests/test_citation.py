@@ -172,6 +172,11 @@ def test_a_page_prints_the_entries_in_its_bibtex_fences_and_no_other():
     assert printed(page) == ("@a{x,\n}", "@c{z}")
 
 
+def test_a_page_with_line_ends_of_windows_prints_the_same_entries():
+    page = f"text\n\n```bibtex\n{PREPRINT}\n```\n\nmore\n```bibtex\n@c{{z}}\n```\n"
+    assert printed(page.replace("\n", "\r\n")) == printed(page) == (PREPRINT, "@c{z}")
+
+
 def test_authors_are_called_given_name_first_however_they_are_written():
     entry = parse("@a{x, author = {Le, Quoc V. and Mingxing Tan and others}}")
     assert entry.authors == ["Quoc V. Le", "Mingxing Tan", "others"]

@@ -81,6 +81,53 @@ def test_a_file_that_is_no_yaml_is_named_with_its_line(project):
         citing.page(project)
 
 
+def test_a_file_with_line_ends_of_windows_gives_the_same_page(project):
+    before = citing.page(project)
+    for path in (project.citation, *project.model_index.glob("*.md")):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert citing.page(project) == before
+    cli.main(["docs"])
+    assert cli.main(["docs", "--check"]) == 0
+
+
+USUAL = """cff-version: 1.2.0
+message: Cite it.
+title: My tool
+authors:
+- {family-names: Beethoven, given-names: Ludwig, name-particle: van}
+- {family-names: King, given-names: Martin Luther, name-suffix: Jr.}
+- {name: The group and friends}
+- {alias: somebody}
+"""
+
+
+def test_persons_are_cited_by_their_names_and_what_the_file_leaves_out_is_left_out(project):
+    project.citation.write_text(USUAL)
+    text = re.search(r"^@software.*?^}", citing.page(project), re.DOTALL | re.MULTILINE)[0]
+    persons = "van Beethoven, Ludwig and King, Jr., Martin Luther"
+    assert f"= {{{persons} and {{The group and friends}} and somebody}}" in text
+    entry = bibtex.parse(text)
+    assert entry.key == "My-tool"
+    assert set(entry.fields) == {"author", "title"}
+    assert entry.title == "My tool"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "- a\n", "a word\n", "title: x\n", "title: [x]\nauthors: [{name: y}]\n"),
+        *("title: x\nauthors: y\n", "title: x\nauthors: [y]\n", "title: x\nauthors: [{a: b}]\n"),
+    ],
+)
+def test_a_file_that_is_no_cff_is_refused_in_a_line(project, capsys, text):
+    project.citation.write_text(text)
+    with pytest.raises(BadFile, match=r"^CITATION\.cff.*needs") as refused:
+        citing.page(project)
+    assert "\n" not in str(refused.value)
+    assert cli.main(["docs"]) == 3
+    assert "needs" in capsys.readouterr().err
+
+
 def test_docs_says_that_a_page_is_stale_and_mends_it(project, capsys):
     cli.main(["docs"])
     for name in ("citation.md", "commands.md"):

@@ -59,6 +59,36 @@ def test_it_begins_by_saying_what_routing_is(project):
     assert "These weights are the block's routing" in text
 
 
+def test_it_names_the_run_whose_network_it_shows_if_that_is_not_the_headlines(project):
+    newer = "20260201T120000Z-fit-digits-0"
+    results.save(record(project), project)
+    assert "in the network of" not in shown(project)  # the headline's own
+    results.save(
+        record(
+            project,
+            id=newer,
+            correct=340,
+            checkpoint={"path": "b", "sha256": "ef" * 32, "bytes": 1},
+        ),
+        project,
+    )
+    said = legible(section(page(project))).partition("Classes are")[0]
+    older = "20260131T120000Z-fit-digits-0"
+    file = project.results / NAME / f"{older}.json"
+    named = re.search(
+        r"in the network of run \[`(.*?)`\]\(.*?\), \[(.*?)\]\((.*?)#L(\d+)\)\.", said
+    )
+    assert named
+    assert named[1] == older
+    assert named[2] == "97.2 %"
+    assert (project.models / named[3]).resolve() == file
+    assert "0.97" in file.read_text("utf-8").splitlines()[int(named[4]) - 1]
+
+
+def test_it_says_if_no_record_has_the_accuracy_of_its_network(project):
+    assert "in a network whose accuracy no record has." in shown(project)
+
+
 def test_every_figure_of_its_sentences_leads_to_its_line_in_the_record(project):
     made = routing(project)
     text = legible(shown(project))

@@ -30,7 +30,9 @@ def test_code_between_dollars_becomes_a_formula_in_its_line():
     assert "$" not in html
 
 
-@pytest.mark.parametrize("text", ["costs $5 and `code`, not $6", "`` $`x`$ ``", "$x$"])
+@pytest.mark.parametrize(
+    "text", ["costs $5 and `code`, not $6", "`` $`x`$ ``", "$x$", "`a$` and `$b`", "`a` or \\`$"]
+)
 def test_dollars_and_code_that_are_no_formula_stay_what_they_are(text):
     assert "<math" not in to_html(text)
 

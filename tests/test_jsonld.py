@@ -5,6 +5,7 @@ import json
 import pytest
 from rendered import HOSTILE
 
+from effcc.claims.cff import Author, Software
 from effcc.report import jsonld
 
 CARD = """
@@ -34,10 +35,20 @@ def test_a_model_cites_the_papers_of_its_card():
 
 
 def test_what_is_not_known_is_not_said():
-    assert set(jsonld.software({"title": "x"}, None)) == {
+    nothing = Software("x", (), "", "", "", (), "")
+    assert set(jsonld.software(nothing, None)) == {
         *("@context", "@type", "name", "programmingLanguage")
     }
-    assert jsonld.software({"title": "x"}, "https://e.org/")["url"] == "https://e.org/"
+    assert jsonld.software(nothing, "https://e.org/")["url"] == "https://e.org/"
+
+
+def test_authors_of_the_software_are_persons_and_organizations():
+    authors = (Author("Doe", "Jane"), Author("A group", is_person=False))
+    entity = jsonld.software(Software("x", authors, "", "", "", (), ""), None)
+    assert entity["author"] == [
+        {"@type": "Person", "name": "Jane Doe"},
+        {"@type": "Organization", "name": "A group"},
+    ]
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "</script><script>alert(1)</script>", "\u2028 <!--"])

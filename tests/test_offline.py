@@ -17,6 +17,7 @@ from effcc.report import offline
 ADDRESSES = {
     *("index.html", "try.html", "models/index.html", "models/a.html", "models/b.html"),
     *("sources/registry/a.yaml.html", "assets/x.css", "records/a.json"),
+    *('models/c" onclick="x.html', "models/a&b.html", "models/it's.html"),
 }
 
 
@@ -65,6 +66,11 @@ def chrome(unpacked):
         ("../../try/", "../try.html"),
         ("../../sources/registry/a.yaml/#L7", "../sources/registry/a.yaml.html#L7"),
         ("../../records/a.json", "../records/a.json"),
+        # A name may hold anything: it ends no attribute.
+        ("../c%22%20onclick=%22x/", "c%22%20onclick%3D%22x.html"),
+        ("../c&quot; onclick=&quot;x/", "c%22%20onclick%3D%22x.html"),
+        ("../a&amp;b/", "a%26b.html"),
+        ("../it&#x27;s/", "it%27s.html"),
         # What leads somewhere already, elsewhere or nowhere stays as it is.
         *((way, way) for way in ("b.html", "../try.html#x", "#x", "../missing/")),
         *((way, way) for way in ("https://example.org/b/", "//example.org/b/", "mailto:b")),
@@ -125,6 +131,20 @@ def test_search_finds_a_variant_and_leads_to_its_card(unpacked, chrome):
     assert first.startswith((unpacked / "models" / "cc_b0_").as_uri())
     chrome.get(first)
     assert chrome.find_element(By.TAG_NAME, "h1").text.startswith("cc_b0_")
+    assert severe(chrome) == []
+
+
+@pytest.mark.browser
+def test_search_finds_an_option_as_it_is_typed(unpacked, chrome):
+    show(chrome, (unpacked / "index.html").as_uri())
+    field = chrome.find_element(By.CSS_SELECTOR, ".md-search__input")
+    field.click()
+    field.send_keys("--plan")
+    found = WebDriverWait(chrome, 20).until(
+        lambda driver: driver.find_elements(By.CSS_SELECTOR, ".md-search-result__link")
+    )
+    commands = (unpacked / "commands.html").as_uri()
+    assert any(link.get_attribute("href").startswith(commands) for link in found)
     assert severe(chrome) == []
 
 

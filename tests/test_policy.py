@@ -14,6 +14,7 @@ from html import unescape
 from subprocess import DEVNULL
 
 import pytest
+from conftest import ROOT
 from site_pages import severe, show
 
 from effcc.report.policy import Policy, inline
@@ -70,6 +71,12 @@ def test_a_policy_stands_before_all_that_it_could_forbid():
     assert re.match('<meta charset="utf-8"><meta http-equiv="Content-Security-Policy"', written)
     with pytest.raises(ValueError, match="no place for its policy"):
         Policy(THEME).written("<html>")
+
+
+def test_the_page_about_building_lists_every_rule():
+    told = (ROOT / "docs" / "site.md").read_text("utf-8").partition("## On a host")[2]
+    listed = re.findall(r"`([a-z-]+)`", " ".join(re.findall(r"^\| (.*?) \|", told, re.MULTILINE)))
+    assert set(listed) == {rule.split()[0] for rule in Policy("").of("").split("; ")}
 
 
 def test_every_page_of_the_site_has_its_policy(site):

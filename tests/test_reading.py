@@ -267,6 +267,31 @@ def test_search_finds_cards_first(browser, query):
     assert severe(chrome) == []
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [("effcc.create", "reference"), ("recipe.lr", "recipe"), ("effcc fit", "commands")],
+)
+def test_search_finds_a_page_with_all_words_before_a_card_with_some(browser, query, page):
+    chrome, address = browser
+    show(chrome, f"{address}/condconv/")
+    assert typed(chrome, query)[0].split("?")[0] == f"{address}/{page}/"
+    assert severe(chrome) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("option", ["ckpt_path", "plan", "recipe.lr"])
+def test_search_finds_an_option_as_it_is_typed(browser, option):
+    chrome, address = browser
+    found = []
+    for query in (option, f"--{option}", f"fit --{option}", f'"--{option}'):
+        show(chrome, f"{address}/condconv/")
+        found.append([url.split("?")[0] for url in typed(chrome, query)])
+    assert f"{address}/commands/" in found[0]
+    assert found[0] == found[1] == found[3]
+    assert f"{address}/commands/" in found[2]
+
+
 def typed(chrome, query):
     """The addresses that search shows for what is typed, best first, once it shows any."""
     from selenium.webdriver.support.ui import WebDriverWait

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT
 from rendered import Page, to_html
-from site_pages import severe, show
+from site_pages import mkdocs, severe, show
 
 from effcc.report import quoted
 from effcc.report import site as plugin
@@ -89,6 +89,74 @@ def test_a_record_is_on_the_site_byte_for_byte(site):
         html = site / "sources" / record.relative_to(ROOT) / "index.html"
         (link,) = re.findall(r'href="([^"]*)">as it is<', html.read_text("utf-8"))
         assert (html.parent / link).resolve() == copy.resolve()
+
+
+TABLE = """<table>
+<tr><td><a href="../../registry/a.yaml">a</a></td></tr>
+</table>"""
+NESTED = """```
+<figure markdown="0">drawn</figure>
+[way](../../registry/a.yaml)"""
+WAYS = ("[way](../../registry/a.yaml)", '<a href="../../registry/a.yaml">')
+ODD = f"""# Odd
+
+<table>
+<tr><td><a href="../../registry/a.yaml#L1">in a table</a></td></tr>
+</table>
+
+```html
+{TABLE}
+```
+
+~~~~text
+{NESTED}
+~~~~
+
+In a line `{WAYS[0]}` and `{WAYS[1]}`. [By `name`](../../registry/a.yaml#L1),
+[an index](../../model-index/a.json#L1), and [a record](../../registry/results/a/r.json#L2).
+"""
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A site of one page, the files it links to saved on Windows."""
+    root = tmp_path_factory.mktemp("odd")
+    files = {
+        "mkdocs.yml": "site_name: x\nnav: [{Home: index.md}, {Models: []}]\n"
+        "theme: {name: material, font: false}\nplugins: [effcc, search]\n"
+        "markdown_extensions: [md_in_html, tables, pymdownx.superfences]\n",
+        "docs/index.md": "# Home",
+        "docs/models/index.md": "# Models",
+        "docs/models/odd.md": ODD,
+        "registry/a.yaml": "a: 1\r\n",
+        "registry/results/a/r.json": '{\r\n  "a": 1\r\n}\r\n',
+        "model-index/a.json": '{"a": 1}\r\n',
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(text.encode())
+    mkdocs(root)
+    return root
+
+
+def test_code_is_shown_as_it_stands_whatever_it_is_about(odd):
+    html = (odd / "site" / "models" / "odd" / "index.html").read_text("utf-8")
+    codes = re.findall(r"<code>(.*?)</code>", html, re.DOTALL)
+    shown = [unescape(re.sub(r"<.*?>", "", code)).strip() for code in codes]
+    assert shown == [TABLE, NESTED, *WAYS, "name"]
+    assert "of-this-page" not in html
+    for text in ("in a table", "By <code>name</code>"):
+        assert f'<a href="../../sources/registry/a.yaml/#L1">{text}</a>' in html
+
+
+def test_only_a_record_is_said_to_be_one_and_its_copy_has_its_very_bytes(odd):
+    record = Path("registry", "results", "a", "r.json")
+    assert (odd / "site" / "records" / "a" / "r.json").read_bytes() == (odd / record).read_bytes()
+    assert [path.name for path in (odd / "site" / "records").rglob("*.json")] == ["r.json"]
+    for name, times in ((record, 1), ("model-index/a.json", 0), ("registry/a.yaml", 0)):
+        html = (odd / "site" / "sources" / name / "index.html").read_text("utf-8")
+        assert html.count("A record of a measurement") == times
+        assert "\r" not in html
 
 
 def test_source_pages_are_neither_in_the_navigation_nor_found_by_search(site):

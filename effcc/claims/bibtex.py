@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ARXIV = re.compile(r"(?:abs|pdf|arXiv)[/:.](\d{4}\.\d{4,5})|^(\d{4}\.\d{4,5})(?:v\d+)?$", re.I)
-_PRINTED = re.compile(r"^```+ *bibtex *\n(.*?)^```+ *$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
+_PRINTED = re.compile(r"^```+ *bibtex *\r?\n(.*?)^```+ *\r?$", re.I | re.M | re.S)
 _FIELD = re.compile(r"\s*,?\s*([A-Za-z][\w-]*)\s*=\s*")
 
 
@@ -73,9 +73,12 @@ def parse(text: str) -> Bibtex:
 
 
 def printed(page: str) -> tuple[str, ...]:
-    """The entries that a Markdown page prints, each in a fence called BibTeX, in order."""
+    """The entries that a Markdown page prints, each in a fence called BibTeX, in order.
+
+    Lines may end as on Windows; those of the entries do not.
+    """
     found = _PRINTED.findall(page) if "```" in page else ()
-    return tuple(entry.strip() for entry in found)
+    return tuple(entry.replace("\r", "").strip() for entry in found)
 
 
 def same_title(one: str, other: str) -> bool:

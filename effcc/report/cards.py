@@ -83,6 +83,21 @@ class Card:
         return [run for run in curved if run.record.id not in newest][:_REPEATS]
 
     @property
+    def shows_experts_of_a_headline(self) -> bool:
+        """Whether the network whose experts are shown is one whose accuracy stands on top."""
+        return any(self._is_routed(run) for run in self.headlines)
+
+    @property
+    def routed_run(self) -> Run | None:
+        """The newest run that measured the accuracy of the network whose experts are shown."""
+        same = (run for run in self.runs if self._is_routed(run))
+        return next((run for run in same if not results.edited(run.record)), None)
+
+    def _is_routed(self, run: Run) -> bool:
+        weights = self.experts and self.experts.record.checkpoint["sha256"]
+        return run.record.checkpoint["sha256"] == weights
+
+    @property
     def compared_figures(self) -> int:
         """How many claims something is known of."""
         return sum(row.agrees is not None for row in self.comparisons)

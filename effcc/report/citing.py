@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from effcc.claims import bibtex
+from effcc.claims import bibtex, cff
 from effcc.claims.bibtex import Bibtex
+from effcc.claims.cff import Author, Software
 from effcc.ground import document
 from effcc.ground.home import Home
 from effcc.ground.page import PAGES
@@ -29,25 +30,33 @@ def page(home: Home) -> str:
     Raises:
         BadFile: CITATION.cff, or a page, cannot be read.
     """
-    file = document.read(home.citation, home.shown(home.citation))
+    software = cff.read(home.citation, home.shown(home.citation))
     return cards.template("citation.md.j2").render(
-        cff=file.text,
-        software=_software(file.data),
+        cff=software.text,
+        software=_bibtex(software),
         papers=list(_papers(home)),
     )
 
 
-def _software(cff: Mapping[str, Any]) -> str:
+def _bibtex(software: Software) -> str:
     """The software as BibTeX; `@software` is biblatex's, and older styles take it for `@misc`."""
-    authors = " and ".join(f"{{{author['name']}}}" for author in cff["authors"])
+    about = f": {software.abstract.rstrip('.')}" if software.abstract else ""
     fields = {
-        "author": authors,
-        "title": f"{{{cff['title']}}}: {cff['abstract'].rstrip('.')}",
-        "version": str(cff["version"]),
-        "license": cff["license"],
+        "author": " and ".join(map(_called, software.authors)),
+        "title": f"{{{software.title}}}{about}",
+        "version": software.version,
+        "license": software.license,
     }
-    lines = [f"  {key:<7} = {{{value}}}" for key, value in fields.items()]
-    return f"@software{{{cff['title']},\n" + ",\n".join(lines) + "\n}"
+    lines = [f"  {key:<7} = {{{value}}}" for key, value in fields.items() if value]
+    key = re.sub(r"[^A-Za-z0-9_-]+", "-", software.title).strip("-") or "software"
+    return f"@software{{{key},\n" + ",\n".join(lines) + "\n}"
+
+
+def _called(author: Author) -> str:
+    """An author as BibTeX takes names apart; an entity's name is whole."""
+    if not author.is_person:
+        return f"{{{author.name}}}"
+    return ", ".join(filter(None, (author.family, author.suffix, author.given)))
 
 
 def _papers(home: Home) -> Iterator[Cited]:

@@ -16,10 +16,10 @@ from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
 
-# Before backticks (190), which would take what stands between them for code. Code in two or more of
-# them is met on the way, and passed by: it may be about formulas.
+# Before backticks (190), which would take what stands between them for code. Code is met on the
+# way, and passed by: it may be about formulas, or end in a dollar.
 _BEFORE_CODE = 195
-_CODE_OR_FORMULA = r"(?:(?P<ticks>`{2,})(?!`).+?(?<!`)(?P=ticks)(?!`))|\$`([^`\n]+)`\$"
+_CODE_OR_FORMULA = r"(?:(?<![`\\])(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|\$`([^`\n]+)`\$"
 
 
 class Formulas(Extension):

@@ -11,23 +11,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from effcc.claims import bibtex
+from effcc.claims.cff import Software
 
 # What could end the script element that holds it, or a line of JavaScript.
 _UNSAFE = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 
 
-def software(cff: Mapping[str, Any], url: str | None) -> dict[str, Any]:
+def software(cited: Software, url: str | None) -> dict[str, Any]:
     """The software, as its CITATION.cff describes it."""
     known = {
-        "name": cff.get("title"),
-        "description": cff.get("abstract"),
-        "version": cff.get("version"),
-        "license": cff.get("license"),
-        "keywords": cff.get("keywords"),
+        "name": cited.title,
+        "description": cited.abstract,
+        "version": cited.version,
+        "license": cited.license,
+        "keywords": list(cited.keywords),
         "author": [
-            {"@type": "Organization", "name": author["name"]}
-            for author in cff.get("authors", ())
-            if "name" in author
+            {"@type": "Person" if author.is_person else "Organization", "name": author.name}
+            for author in cited.authors
         ],
         "programmingLanguage": "Python",
     }

@@ -11,12 +11,13 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Set
+from html import unescape
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from effcc.ground import files
 
-_LINK = re.compile(r"""(\bhref=)(["'])([^"'#?:]+)(["'#?])""")
+_LINK = re.compile(r"""(\bhref=)(["'])((?:&#?\w+;|[^"'#?:])+)(["'#?])""")
 # The earliest that a zip can say: when a site was built is nobody's business.
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
@@ -35,14 +36,15 @@ def led(html: str, here: str, addresses: Set[str]) -> str:
     folder = here.removesuffix("index.html").removesuffix(".html")
 
     def lead(link: re.Match[str]) -> str:
-        before, quote, way, after = link.groups()
+        before, mark, way, after = link.groups()
+        way = unescape(way)
         if _joined(posixpath.dirname(here), way) in addresses:
             return link[0]
         target = _meant(folder, way, addresses)
         if target not in addresses:
             return link[0]
         path = posixpath.relpath(target, posixpath.dirname(here) or ".")
-        return f"{before}{quote}{path}{after}"
+        return f"{before}{mark}{quote(path)}{after}"
 
     return _LINK.sub(lead, html)
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 # Of the project's folders, those that pages may link into.
 FOLDERS = ("model-index", "registry")
+_RECORDS = "registry/results/"
 # What the page that is laid out says instead of a file's name and of its text.
 _NAME, _TEXT = "name-of-a-quoted-file", "text-of-a-quoted-file"
 
@@ -66,9 +67,9 @@ def lines(text: str) -> str:
 
 def copy(origin: str) -> str:
     """Where a record lies on the site as it is; empty of other files."""
-    if not origin.endswith(".json"):
+    if not (origin.startswith(_RECORDS) and origin.endswith(".json")):
         return ""
-    return f"records/{origin.removeprefix('registry/results/')}"
+    return f"records/{origin.removeprefix(_RECORDS)}"
 
 
 def _about(origin: str, record: str) -> str:

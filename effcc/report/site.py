@@ -22,11 +22,13 @@ from urllib.parse import quote, unquote
 
 from mkdocs.config.base import Config
 from mkdocs.config.config_options import Type
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority
 from mkdocs.structure.files import File, InclusionLevel
 from mkdocs.utils import get_relative_url, write_file
 
-from effcc.ground import document
+from effcc.claims import cff
+from effcc.ground.errors import BadFile
 from effcc.report import demo, formulas, jsonld, offline, quoted
 from effcc.report.policy import Policy
 
@@ -39,21 +41,33 @@ _MANY = 24
 _PRE = re.compile(r"<pre\b.*?</pre>", re.S)
 _RECORDED = re.compile(r'<h2 id="(?:measured-here|what-the-experts-do|speed|use-it)"')
 _HEADING = re.compile(r"<h2\b")
-# Links out of docs/, as Markdown has them and as HTML does.
 # A link in a picture: mkdocs leaves what is HTML in a page as it is.
 _DRAWN = re.compile(r'(<a href=")([^":?#]+\.md)(?=")')
-_LINK = re.compile(r"\]\(((?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(#L[0-9]+)?\)")
-_HREF = re.compile(r'href="((?:\.\./)+[^"?#]+)(?:\?plain=1)?(#L[0-9]+)?"')
+# Code of a Markdown page, in fences and in lines. It is shown as it stands, so patterns of what is
+# taken apart begin with it and pass it by.
+_FENCE = r"^[ \t]*(?P<fence>`{3,}|~{3,})(?![`~])[^`\n]*\n.*?^[ \t]*(?P=fence)[ \t]*$"
+_CODE = r"(?<![`\\])(?P<ticks>`+)(?!`)[^\n]*?[^`\n](?P=ticks)(?!`)"
+# Links out of docs/, as Markdown has them and as HTML does.
+_LINK = re.compile(
+    rf"{_FENCE}|{_CODE}"
+    r"|\]\((?P<way>(?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(?P<line>#L[0-9]+)?\)",
+    re.M | re.S,
+)
+_HREF = re.compile(
+    r'(?P<tag><a\b[^<>]*?\s)href="(?P<way>(?:\.\./)+[^"?#]+)(?:\?plain=1)?(?P<line>#L[0-9]+)?"'
+)
 # The same link between the two, which mkdocs leaves alone.
 _KEPT = "effcc-file:"
+_KEPT_HREF = re.compile(rf'href="{_KEPT}([^"#]+)(#L[0-9]+)?"')
 # Tables and pictures as cards have them, and what stands for one while Markdown is read.
 _TABLE = re.compile(
-    r'^<(?:(table|details)(?: class="note")?>\n.*?^</\1>'
-    r'|(figure|div)[^>\n]* markdown="0">[^\n]*</\2>)$',
+    rf"{_FENCE}"
+    r'|^<(?:(table|details)(?: class="note")?>\n.*?^</\2>'
+    r'|(figure|div)[^>\n]* markdown="0">[^\n]*</\3>)$',
     re.M | re.S,
 )
 _PLACE = "<div>table-{}-of-this-page</div>"
-_KEPT_HREF = re.compile(rf'href="{_KEPT}([^"#]+)(#L[0-9]+)?"')
+_PLACED = re.compile(_PLACE.format("([0-9]+)"))
 
 # What the theme's pages lack for people who do not see them: the name of a dialog.
 _NAMELESS = 'data-md-component="search" role="dialog"'
@@ -108,7 +122,8 @@ class Cards(BasePlugin[Options]):
             for file in files.documentation_pages()
             for pattern in (_LINK, _HREF)
             for link in pattern.finditer(file.content_string)
-            if (origin := quoted.origin(unescape(link[1]), file.src_uri, self._root))
+            if link["way"]
+            and (origin := quoted.origin(unescape(link["way"]), file.src_uri, self._root))
         }
         # A page that is not laid out is no page of mkdocs, but its address is as if it were.
         self._origins = {origin: _page_of(origin, config) for origin in sorted(found)}
@@ -133,12 +148,15 @@ class Cards(BasePlugin[Options]):
             return changelog(markdown, self._root / "CHANGELOG.md")
 
         def table(found: re.Match[str]) -> str:
+            if found["fence"]:
+                return found[0]
             self._tables.append(found[0])
             return _PLACE.format(len(self._tables) - 1)
 
         def kept(link: re.Match[str]) -> str:
-            origin = quoted.origin(link[1], page.file.src_uri, self._root)
-            return f"]({_KEPT}{quote(origin)}{link[2] or ''})" if origin else link[0]
+            way = link["way"]
+            origin = way and quoted.origin(way, page.file.src_uri, self._root)
+            return f"]({_KEPT}{quote(origin)}{link['line'] or ''})" if origin else link[0]
 
         if page.file.src_uri == demo.PAGE and self.config.demo:
             page.meta["scripts"] = [demo.SCRIPT]
@@ -152,16 +170,20 @@ class Cards(BasePlugin[Options]):
             return f'href="{escape(way)}{line or ""}"'
 
         def from_html(link: re.Match[str]) -> str:
-            origin = quoted.origin(unescape(link[1]), page.file.src_uri, self._root)
-            return led(origin, link[2]) if origin else link[0]
+            origin = quoted.origin(unescape(link["way"]), page.file.src_uri, self._root)
+            return link["tag"] + led(origin, link["line"]) if origin else link[0]
 
         def drawn(link: re.Match[str]) -> str:
             uri = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), link[2]))
             target = files.get_file_from_path(uri)
             return link[1] + (target.url_relative_to(page.file) if target else link[2])
 
-        for number, table in enumerate(self._tables):
-            html = html.replace(_PLACE.format(number), table.replace(' markdown="0">', ">", 1))
+        def placed(place: re.Match[str]) -> str:
+            number = int(place[1])
+            known = number < len(self._tables)
+            return self._tables[number].replace(' markdown="0">', ">", 1) if known else place[0]
+
+        html = _PLACED.sub(placed, html)
         html = _DRAWN.sub(drawn, html)
         html = _KEPT_HREF.sub(lambda link: led(_plain(link[1]), link[2]), html)
         return _HREF.sub(from_html, html)
@@ -185,7 +207,7 @@ class Cards(BasePlugin[Options]):
         linked: dict[str, Any] = {}
         citation = Path(config["docs_dir"]).parent / "CITATION.cff"
         if page.is_homepage and citation.is_file():
-            linked = jsonld.software(document.read(citation).data, page.canonical_url)
+            linked = jsonld.software(_cited(citation), page.canonical_url)
         elif posixpath.dirname(here) == "models" and here != "models/index.md":
             linked = jsonld.model(title, description, page.markdown, page.canonical_url)
         context["about"] = {
@@ -225,19 +247,19 @@ class Cards(BasePlugin[Options]):
     def on_post_build(self, *, config: Any) -> None:
         """Write the page of every file that is linked to, and records as they are besides."""
         for path, content in self._written():
-            write_file(content.encode(), str(Path(config["site_dir"], path)))
+            write_file(content, str(Path(config["site_dir"], path)))
         if self.config.offline:
             offline.write_index(Path(config["site_dir"]))
 
-    def _written(self) -> Iterator[tuple[str, str]]:
+    def _written(self) -> Iterator[tuple[str, bytes]]:
         for origin, file in self._origins.items():
             own, page = self._laid_out[quoted.depth(origin)]
-            text = (self._root / origin).read_text("utf-8")
-            record = quoted.copy(origin)
+            path, record = self._root / origin, quoted.copy(origin)
             if record:
-                yield record, text
+                yield record, path.read_bytes()
             way = get_relative_url(record, file.url) if record else ""
-            yield file.dest_uri, quoted.filled(page, own, origin, file.url, text, way)
+            text = quoted.filled(page, own, origin, file.url, path.read_text("utf-8"), way)
+            yield file.dest_uri, text.encode()
 
 
 def changelog(markdown: str, file: Path) -> str:
@@ -247,6 +269,13 @@ def changelog(markdown: str, file: Path) -> str:
         return markdown
     # A version in brackets is a link only where the file says to where.
     return markdown + re.sub(r"^## \[(.*?)\]", r"## \1", f"\n\n## {sections}", flags=re.MULTILINE)
+
+
+def _cited(file: Path) -> cff.Software:
+    try:
+        return cff.read(file, file.name)
+    except BadFile as error:
+        raise PluginError(str(error)) from None
 
 
 def _named(output: str) -> str:

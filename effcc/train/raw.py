@@ -32,7 +32,10 @@ class Raw(L.Callback):
 
     While the averages are validated, `Ema` keeps the raw weights and their batch-norm statistics in
     a network of their own. It sees each batch once more, in evaluation, so that it draws nothing
-    and changes nothing. Stands after `Ema`. Sharded averages have no such network.
+    and changes no weight. On several devices it measures one network, so that the others take over
+    the first one's raw statistics and keep them; steps normalise by their batches, and what is
+    validated and recorded has the first one's statistics anyway. Stands after `Ema`. Sharded
+    averages have no such network.
     """
 
     def __init__(self, average: Ema) -> None:
