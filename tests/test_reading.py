@@ -293,7 +293,10 @@ def test_search_finds_an_option_as_it_is_typed(browser, option):
 
 
 def typed(chrome, query):
-    """The addresses that search shows for what is typed, best first, once it shows any."""
+    """The addresses that search shows for what is typed, best first, once it is done searching.
+
+    It searches at every letter, so that what it shows first may be for half the word.
+    """
     from selenium.webdriver.support.ui import WebDriverWait
 
     chrome.execute_script("document.querySelector('[data-md-toggle=search]').click()")
@@ -301,7 +304,14 @@ def typed(chrome, query):
     WebDriverWait(chrome, 20).until(lambda _: box.is_displayed())
     box.send_keys(query)
     results = "[...document.querySelectorAll('.md-search-result__item > a')].map(a => a.href)"
-    return WebDriverWait(chrome, 20).until(lambda _: ask(chrome, results))
+    last = None
+
+    def settled(_):
+        nonlocal last
+        before, last = last, ask(chrome, results)
+        return before == last and last
+
+    return WebDriverWait(chrome, 20, poll_frequency=0.7).until(settled)
 
 
 @pytest.mark.browser
