@@ -451,14 +451,6 @@ def test_a_registry_with_nothing_in_it_says_so_in_words(browser, tmp_path):
         assert severe(page.chrome) == []
 
 
-def test_the_page_has_a_style_sheet_of_its_own_and_no_other_page_loads_it(pages):
-    for path in pages.rglob("index.html"):
-        sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', path.read_text("utf-8"))
-        own = [sheet for sheet in sheets if sheet.endswith("models.css")]
-        assert len(own) == (path.parent.name == "models"), path
-        assert all((path.parent / sheet).is_file() for sheet in sheets)
-
-
 def test_the_page_leaves_one_name_behind_for_other_scripts(small):
     small.open()
     here = set(small.ask("Object.keys(window)"))
