@@ -69,6 +69,14 @@ ASKED = {
     "macs=407.2M": [B0_8E],
     "macs=407.21M": [B0_8E],
     "macs=407.3M": [],
+    # At most and at least take in all that `=` takes, less and more do not.
+    "macs<=407.2M": [B0_4E, B0_8E, PICO],
+    "macs<407.2M": [B0_4E, PICO],
+    "macs<=407M": [B0_4E, B0_8E, PICO],
+    "macs>=48.03M": ALL,
+    "macs>48.03M": [B0_4E, B0_8E, B1_8E],
+    "-macs>=48.03M": [],
+    "macs<=407.2M macs>=407.2M": [B0_8E],
     "computed.macs=407.2M": [B0_8E],
     "params=13.3M": [B0_4E],
     "params=13M": [B0_4E],
@@ -96,6 +104,9 @@ ASKED = {
     "top1<0.5%": [],
     "claimed.top1>78": [B1_8E],
     "claimed.top1>=77.91": [B0_8E, B1_8E],
+    "claimed.top1>=78": [B0_8E, B1_8E],
+    "measured.top1<=98.6%": [B0_4E, B0_8E],
+    "measured.top1>=98.62": [],
     "measured.top1>96": [B0_8E],
     "claimed.top1>77 measured.top1>94": [B0_4E, B0_8E],
     "claimed.top1>77.5 measured.top1>94": [B0_8E],
@@ -166,3 +177,13 @@ WRONG = {
     ],
     "b" * 1001: [(1, "", "longer than 1,000 characters; shorten it")],
 }
+
+# What a list may be sorted by, under any name, and what it may not.
+SORTS = (
+    *("name", "-name", "params", "-macs", "latency", "top1", "-claimed.top1", "measured.top5"),
+    *("computed.params", "-computed.macs", "measured.latency", "-measured.latency"),
+)
+NO_SORTS = (
+    *("-", "--name", "zebra", "parms", "-parms", "TOP1", "dataset", "summary", "computed"),
+    *("__class__", "__proto__", "toString", "computed.latency", "param s", "über", "n" * 41),
+)

@@ -208,6 +208,64 @@ def stroke(chrome, pointer, points):
 
 
 @pytest.mark.browser
+def test_a_second_finger_draws_nothing(room):
+    chrome = room[0]
+    paper = chrome.find_element(By.CSS_SELECTOR, ".try-paper canvas")
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", paper)
+    box = chrome.execute_script("return arguments[0].getBoundingClientRect().toJSON()", paper)
+    seen = []
+    for fingers in ([0.5], [0.5, 0.8]):
+        chrome.execute_script(
+            "document.querySelector('[data-do=clear]').click(); window.told = null;"
+            "document.getElementById('try')"
+            ".addEventListener('prediction', (event) => { window.told = event.detail; })"
+        )
+        for step in range(8):
+            points = [
+                {"x": box["left"] + x * box["width"], "id": number,
+                 "y": box["top"] + (0.2 + 0.08 * step) * box["width"]}
+                for number, x in enumerate(fingers)
+            ]  # fmt: skip
+            if step == 0:  # one after the other
+                for number in range(len(points)):
+                    touch(chrome, "touchStart", points[: number + 1])
+            else:
+                touch(chrome, "touchMove", points)
+        touch(chrome, "touchEnd", [])
+        WebDriverWait(chrome, 10).until(lambda driver: driver.execute_script("return window.told"))
+        time.sleep(0.3)  # the last point's
+        seen.append(chrome.execute_script("return window.told.levels"))
+    chrome.find_element(By.CSS_SELECTOR, "[data-do=clear]").click()
+    assert seen[0] == seen[1]
+
+
+def touch(chrome, kind, points):
+    event = {"type": kind, "touchPoints": points}
+    chrome.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+
+
+@pytest.mark.browser
+def test_a_model_that_fails_is_told_and_the_page_goes_on(room):
+    chrome = room[0]
+    word = chrome.find_element(By.CSS_SELECTOR, ".try-word")
+    verdict = chrome.find_element(By.CSS_SELECTOR, ".try-verdict b")
+    said(chrome, "buttons[3].click();")
+    chrome.execute_script(
+        "window.kept = ort.InferenceSession.prototype.run;"
+        "ort.InferenceSession.prototype.run = () => Promise.reject(new Error('no memory'));"
+        "document.querySelectorAll('.try-samples button')[4].click()"
+    )
+    WebDriverWait(chrome, 5).until(lambda _: word.text)
+    assert word.text == "It could not be computed: no memory"
+    assert (word.get_attribute("role"), word.is_displayed()) == ("status", True)
+    assert verdict.text == "–"
+    chrome.execute_script("ort.InferenceSession.prototype.run = window.kept")
+    said(chrome, "buttons[3].click();")
+    WebDriverWait(chrome, 5).until(lambda _: verdict.text != "–")
+    assert word.text == ""
+
+
+@pytest.mark.browser
 def test_a_keyboard_is_enough(room):
     chrome = room[0]
     chrome.execute_script("document.querySelector('[data-do=clear]').focus()")
@@ -219,6 +277,23 @@ def test_a_keyboard_is_enough(room):
     WebDriverWait(chrome, 10).until(
         lambda driver: driver.find_element(By.CSS_SELECTOR, ".try-verdict b").text != "–"
     )
+
+
+@pytest.mark.browser
+def test_who_loads_the_model_by_keyboard_goes_on_at_the_samples_that_it_brings(room):
+    _, address, *_ = room
+    with chromium() as chrome:
+        show(chrome, f"{address}/try/")
+        samples = chrome.find_element(By.CSS_SELECTOR, ".try-real")
+        assert not samples.is_displayed()  # its words would stand above nothing
+        start = chrome.find_element(By.CSS_SELECTOR, "[data-do=load]")
+        WebDriverWait(chrome, 20).until(lambda _: start.is_enabled())
+        start.send_keys(Keys.ENTER)
+        WebDriverWait(chrome, 60).until(lambda _: samples.is_displayed())
+        assert chrome.switch_to.active_element.get_attribute("aria-label") == "a real 0"
+        heard = chrome.find_element(By.CSS_SELECTOR, ".try-heard")
+        WebDriverWait(chrome, 5).until(lambda _: heard.get_attribute("textContent"))
+        assert heard.get_attribute("textContent").startswith("The model is loaded.")
 
 
 @pytest.mark.browser
@@ -239,7 +314,9 @@ def test_a_page_from_a_file_says_why_it_runs_no_model(tried, room):
     home, _ = tried
     with chromium() as chrome:
         show(chrome, (home.root / "site" / "try" / "index.html").as_uri())
-        assert "python -m http.server" in chrome.find_element(By.CSS_SELECTOR, ".try-word").text
+        word = chrome.find_element(By.CSS_SELECTOR, ".try-word").text
+        assert "python -m http.server" in word
+        assert word.endswith("http://localhost:8000")  # pages are not everywhere at one address
         assert chrome.find_elements(By.CSS_SELECTOR, "[data-do=load]") == []
         assert [told for told in severe(chrome) if demo.ASSETS in told["message"]] == []
 

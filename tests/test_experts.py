@@ -116,10 +116,10 @@ def test_a_heat_map_has_a_cell_for_each_expert_and_class_as_full_as_its_mean(pro
     found = pictures(shown(project))
     assert len(found) == len(made.blocks)
     for svg, block in zip(found, made.blocks, strict=True):
-        cells = parts(svg, "cell")
+        cells = [cell for row in parts(svg, "cells") for cell in row]
         assert len(cells) == 4 * 10
         expected = [block.means[label][expert] for expert in range(4) for label in range(10)]
-        assert [float(c.get("fill-opacity")) for c in cells] == pytest.approx(expected, abs=0.0051)
+        assert [float(c.get("opacity")) for c in cells] == pytest.approx(expected, abs=0.0051)
         titles = [cell[0].text for cell in cells]
         assert titles[3] == f"3: {block.means[3][0]:.2f}"
         assert len(parts(svg, "spark")) == 4
@@ -231,7 +231,7 @@ def test_a_thousand_classes_stay_light_and_how_they_were_put_together_is_said(pr
     thousand = shown(project, "cc_b1_8e", classes=names)
     assert len(thousand.encode()) < 450_000
     for svg in pictures(thousand):
-        assert len(parts(svg, "cell")) == 8 * experts.GROUPS
+        assert sum(map(len, parts(svg, "cells"))) == 8 * experts.GROUPS
     assert (
         "1,000 classes in 50 columns of 20: sorted by the expert of stage 6, block 1 that each "
         "leans on most, in the same order for every block."
@@ -340,8 +340,8 @@ def test_pictures_and_images_are_seen_on_desk_and_phone(browser, scheme, width):
     assert len(maps) == 8
     assert all(0 <= left < right <= width for left, right in maps)
     cell, ground = ask(
-        "['.cell', '.ground'].map(k => getComputedStyle(document.querySelector("
-        "'.routing-maps figure ' + k)).fill)"
+        "[['.cells path', 'stroke'], ['.ground', 'fill']].map(([k, what]) => "
+        "getComputedStyle(document.querySelector('.routing-maps figure ' + k))[what])"
     )
     assert cell != ground
     assert severe(chrome) == []

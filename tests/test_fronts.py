@@ -1,6 +1,6 @@
 """The front holds whoever is not beaten; points lead to cards, and stay apart however many."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from drawings import assert_inside, parsed, paths, places, said, words
@@ -91,6 +91,16 @@ def test_more_accuracy_is_higher_and_more_cost_further_right():
     one, other = at["a.md"], at["b.md"]
     assert float(other.get("cx")) > float(one.get("cx"))
     assert float(other.get("cy")) < float(one.get("cy"))
+
+
+@pytest.mark.parametrize("most", [7.9e8, 1.2e9, 4e5])
+def test_the_numbers_of_costs_stand_under_their_ticks_to_the_last(most):
+    (drawn,) = parsed(picture([Point("a", most / 2, 0.5, ""), Point("b", most, 0.9, "")]).svg)
+    feet = [float(text.get("x")) for text in drawn.iter("text") if text.get("y") == "232.0"]
+    steps = [other - one for one, other in pairwise(feet)]
+    assert len(steps) > 2
+    assert steps == pytest.approx([steps[0]] * len(steps), abs=0.21)
+    assert_inside(drawn)
 
 
 def test_intervals_are_drawn_where_there_are_any():

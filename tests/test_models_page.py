@@ -7,12 +7,13 @@ from urllib.parse import quote
 import pytest
 import variants
 from hypothesis import HealthCheck, given, settings
-from questions import ALL, ASKED, B0_4E, B0_8E, B1_8E, PICO, ROWS, WRONG
+from questions import ALL, ASKED, B0_4E, B0_8E, B1_8E, NO_SORTS, PICO, ROWS, SORTS, WRONG
 from site_pages import served, severe, show
 from test_query import TERM, TEXT
 
 from effcc.catalog import query
 from effcc.catalog.query import BadQuery
+from effcc.ground.errors import UsageError
 
 pytestmark = pytest.mark.browser
 MANY = [*ROWS, *variants.rows(120)]
@@ -199,6 +200,26 @@ def test_each_head_sorts_as_the_command_does_and_says_how(large, number):
         assert order == [row.name for row in expected]
 
 
+@pytest.mark.parametrize("field", SORTS)
+def test_an_address_sorts_by_whatever_the_command_sorts_by(large, field):
+    large.open(f"#sort={field}")
+    assert large.wrong == []
+    large.chrome.execute_async_script("setTimeout(arguments[0], 500)")
+    assert large.shown == [row.name for row in query.ordered(MANY, field)]
+
+
+def test_an_address_that_sorts_by_nothing_is_told_as_the_command_tells_it(small):
+    for field in NO_SORTS:
+        with pytest.raises(UsageError) as caught:
+            query.ordered(ROWS, field)
+        small.open(f"#q=b0_&sort={quote(field)}")
+        why = str(caught.value).removeprefix("command line: --sort: ")
+        assert small.wrong == [f"The address, sort: {why}"], field
+        assert small.shown == [B0_4E, B0_8E]
+    small.press(3)
+    assert small.wrong == []
+
+
 def test_the_heads_are_reached_and_pressed_by_keyboard(small):
     from selenium.webdriver.common.keys import Keys
 
@@ -270,6 +291,43 @@ def test_rows_beyond_the_first_come_at_once_after_them_and_none_is_lost(large):
         large.type(text)
     large.chrome.execute_async_script("setTimeout(arguments[0], 500)")
     assert large.shown == [row.name for row in MANY]
+
+
+def test_the_table_is_as_wide_when_nothing_is_left(small):
+    wide = "document.querySelector(arguments[0]).getBoundingClientRect().width"
+    width = f"Math.round(({wide}) - {wide.replace('arguments[0]', 'arguments[1]')})"
+    rooms = ".models", ".models thead"  # a scroll bar takes as much from both
+    for screen in (1280, 390):
+        small.open(width=screen)
+        whole = small.ask(width, *rooms)
+        small.type("zebra")
+        assert (small.shown, small.ask(width, *rooms)) == ([], whole)
+
+
+def test_an_error_has_a_colour_of_no_kind_of_figure(small):
+    colour = "getComputedStyle(document.querySelector(arguments[0])).color"
+    for scheme in ("light", "dark"):
+        small.open("#q=parms>3", scheme=scheme)
+        kinds = {small.ask(colour, f".mark.{kind}") for kind in ("claimed", "computed", "measured")}
+        wrong = small.ask(colour, ".models-wrong p")
+        assert len({*kinds, wrong}) == 4
+        ground = small.ask("getComputedStyle(document.body).backgroundColor")
+        assert contrast(wrong, ground) >= 4.5
+
+
+def contrast(one, other):
+    """By WCAG 2.2, of two colours as a browser writes them."""
+
+    def light(colour):
+        shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        red, green, blue = (
+            share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+            for share in shares
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, bright = sorted((light(one), light(other)))
+    return (bright + 0.05) / (dark + 0.05)
 
 
 # Views that can be sent
@@ -382,6 +440,15 @@ def test_the_table_scrolls_in_its_own_box_and_names_stay_in_sight(small, scheme,
     left = small.ask("document.querySelector('.models tbody a').getBoundingClientRect().left")
     assert 0 <= left < width / 2
     assert severe(small.chrome) == []
+
+
+def test_a_registry_with_nothing_in_it_says_so_in_words(browser, tmp_path):
+    with served(variants.site(tmp_path, [])) as address:
+        page = Models(browser[0], address)
+        page.open()
+        assert "effcc new NAME" in page.one("article").text
+        assert page.chrome.find_elements("css selector", "article table") == []
+        assert severe(page.chrome) == []
 
 
 def test_the_page_leaves_one_name_behind_for_other_scripts(small):

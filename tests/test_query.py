@@ -9,7 +9,7 @@ import pytest
 import variants
 from hypothesis import given
 from hypothesis import strategies as st
-from questions import ASKED, ROWS, WRONG
+from questions import ASKED, NO_SORTS, ROWS, SORTS, WRONG
 
 from effcc import cli
 from effcc.catalog import query
@@ -92,6 +92,14 @@ def test_a_term_and_the_same_turned_part_what_is_listed_in_two(term, before):
     assert sorted(met + unmet) == sorted(listed)
 
 
+@given(TERM.filter(lambda term: "=" in term))
+def test_at_most_and_at_least_are_what_equal_takes_and_what_lies_beyond(term):
+    field, number = term.split(next(filter(term.__contains__, ("!=", "<=", ">=", "="))))
+    for strict in "<>":
+        either = {*names(f"{field}{strict}{number}", MANY), *names(f"{field}={number}", MANY)}
+        assert set(names(f"{field}{strict}={number}", MANY)) == either
+
+
 @given(st.lists(TERM, max_size=4))
 def test_the_order_of_terms_is_of_no_account(terms):
     first, *others = (names(" ".join(order), MANY) for order in itertools.permutations(terms))
@@ -157,9 +165,16 @@ def test_rows_are_sorted_by_a_figure_and_unknown_ones_come_last():
     assert order("-experts") == ["b0_8e", "b1_8e", "b0_4e", "pico_4e"]
 
 
-@pytest.mark.parametrize("field", ["", "-", "--name", "zebra", "dataset", "summary", "__class__"])
+@pytest.mark.parametrize("field", SORTS)
+def test_a_figure_may_be_sorted_by_under_any_of_its_names(field):
+    own = query.ALIASES.get(field.removeprefix("-"), field.removeprefix("-"))
+    down = "-" * field.startswith("-")
+    assert query.ordered(MANY, field) == query.ordered(MANY, down + own)
+
+
+@pytest.mark.parametrize("field", ["", *NO_SORTS])
 def test_what_cannot_be_sorted_by_is_told(field):
-    with pytest.raises(UserError, match=r"command line: --sort: no such figure; .*name") as caught:
+    with pytest.raises(UserError, match=r"command line: --sort: no such figure; ") as caught:
         query.ordered(ROWS, field)
     assert caught.value.exit_code == 2
 

@@ -25,6 +25,18 @@ def test_no_page_fetches_anything_from_elsewhere(site):
         assert not re.search(r"url\(['\"]?(https?:)?//", sheet.read_text()), sheet
 
 
+def test_a_page_loads_the_style_sheets_that_it_needs_and_no_others(site):
+    for page in site.rglob("index.html"):
+        sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page.read_text("utf-8"))
+        assert all((page.parent / sheet).is_file() for sheet in sheets), page
+        own = {Path(sheet).name for sheet in sheets if "stylesheets" not in sheet}
+        address = page.parent.relative_to(site).as_posix()
+        needed = {"effcc.css"}
+        needed |= {f"{name}.css" for name in ("models", "try") if address == name}
+        needed |= {"_mkdocstrings.css"} if address.split("/")[0] == "reference" else set()
+        assert own == needed, page
+
+
 def test_every_variant_is_in_the_navigation(site):
     home = (site / "index.html").read_text()
     for card in (ROOT / "registry").glob("*.yaml"):

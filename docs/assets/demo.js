@@ -14,22 +14,29 @@
 
   if (location.protocol === "file:") {
     word.textContent = "This page was opened from a file, and browsers let no such page load a model. Serve the " +
-      "site’s folder instead: python -m http.server, then open http://localhost:8000/try.html";
+      "site’s folder instead: python -m http.server, then open http://localhost:8000";
     start.remove();
     find(".try-size").remove();
     return;
   }
   start.disabled = false;
   start.addEventListener("click", async () => {
+    // A button that is disabled, or removed, loses the focus: whoever has none yet goes on where there is something to do.
+    const goOn = (element) => {
+      if ([document.body, start].includes(document.activeElement)) element?.focus({ preventScroll: true });
+    };
     start.disabled = true;
     word.textContent = "";
     try {
       await load();
       begin();
+      goOn(find(".try-samples button"));
+      hear("The model is loaded. Draw a digit, or choose a real one.");
     } catch (error) {
       word.textContent = `It could not be loaded: ${error.message}`;
       find("progress").hidden = true;
       start.disabled = false;
+      goOn(start);
     }
   });
 
@@ -88,12 +95,14 @@
   }
 
   function begin() {
+    find(".try-draw").append(word); // it goes on saying what fails
     find(".try-start").remove();
+    find(".try-real").hidden = !manifest.samples.length;
     room.classList.add("ready");
     clear.disabled = false;
     clear.addEventListener("click", () => { strokes = []; given = null; paint(); look(); });
     paper.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || !event.isPrimary) return; // a second finger draws nothing
       event.preventDefault();
       paper.setPointerCapture(event.pointerId);
       given = null;
@@ -101,7 +110,7 @@
       drawn();
     });
     paper.addEventListener("pointermove", (event) => {
-      if (!paper.hasPointerCapture(event.pointerId) || !strokes.length) return;
+      if (!event.isPrimary || !paper.hasPointerCapture(event.pointerId) || !strokes.length) return;
       const passed = event.getCoalescedEvents?.() ?? [];
       for (const each of passed.length ? passed : [event]) strokes.at(-1).push(place(each));
       drawn();
@@ -211,18 +220,25 @@
     if (busy) { again = true; return; }
     if (!given && !strokes.length) { silent(); return; }
     busy = true;
-    do {
-      again = false;
-      if (!given && !strokes.length) { silent(); break; }
-      const small = given ?? levels();
-      const images = input(enlarged(small));
-      const started = performance.now();
-      const found = await session.run({ images });
-      const took = performance.now() - started;
-      tell({ levels: small, logits: [...found.logits.data], routing: [...found.routing.data], took });
-      await new Promise(requestAnimationFrame); // the page comes first
-    } while (again);
-    busy = false;
+    try {
+      do {
+        again = false;
+        if (!given && !strokes.length) { silent(); break; }
+        const small = given ?? levels();
+        const images = input(enlarged(small));
+        const started = performance.now();
+        const found = await session.run({ images });
+        const took = performance.now() - started;
+        tell({ levels: small, logits: [...found.logits.data], routing: [...found.routing.data], took });
+        word.textContent = "";
+        await new Promise(requestAnimationFrame); // the page comes first
+      } while (again);
+    } catch (error) {
+      silent(); // what it said is of another drawing
+      word.textContent = `It could not be computed: ${error.message}`;
+    } finally {
+      busy = false;
+    }
   }
 
   function tell(said) {

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
 
-  const { parse, matches, ordered, isSortable } = globalThis.effccQuery;
+  const { parse, matches, readSort, ordered } = globalThis.effccQuery;
   const table = document.querySelector(".models table");
   if (!table) return;
   const heads = [...table.tHead.rows[0].cells];
@@ -49,6 +49,7 @@
   const [form, box, count, wrong, none] = controls();
   const SLICE = 50; // rows that are shown at a time
   let inOrder = rows;
+  let missorted = ""; // what is wrong with what an address says of the order
   let lastRead = parse("").query;
   let revealLater = 0;
   let rememberLater = 0;
@@ -64,7 +65,7 @@
     const input = make("input", {
       id: "models-query",
       type: "search",
-      placeholder: "top1>78 macs<500M",
+      placeholder: "top1>78 dataset:ImageNet",
       autocomplete: "off",
       autocapitalize: "off",
       spellcheck: "false",
@@ -94,10 +95,12 @@
   /** Bring the page to what is asked; of questions that cannot be read, to the one before. */
   function show() {
     const { query, problems = [] } = parse(view.q);
+    const told = problems.map(({ at, key, message }) => `At character ${at}: ${key && `${key}: `}${message}`);
+    if (missorted) told.push(`The address, sort: ${missorted}`);
     wrong.replaceChildren(
-      ...problems.map(({ at, key, message }) => {
+      ...told.map((text) => {
         const line = document.createElement("p");
-        line.textContent = `At character ${at}: ${key && `${key}: `}${message}`;
+        line.textContent = text;
         return line;
       }),
     );
@@ -140,6 +143,7 @@
   /** Show something else, and remember what was shown. */
   function go(next) {
     const isSorted = next.sort !== view.sort;
+    missorted = "";
     Object.assign(view, next);
     if (box.value !== view.q) box.value = view.q;
     if (isSorted) sort();
@@ -162,10 +166,12 @@
     if (location.hash && !said.has("q") && !said.has("sort")) return;
     clearTimeout(rememberLater);
     isTyping = false;
-    const wanted = said.get("sort") ?? "";
+    const wanted = said.get("sort");
+    const { sort: field = "", problem = "" } = wanted ? readSort(wanted) : {};
+    missorted = problem;
     view.q = said.get("q") ?? "";
-    const isSorted = wanted !== view.sort;
-    view.sort = isSortable(wanted) ? wanted : "";
+    const isSorted = field !== view.sort;
+    view.sort = field;
     if (box.value !== view.q) box.value = view.q;
     if (isSorted) sort();
     show();
@@ -174,6 +180,7 @@
   // Every pause in typing is remembered, but only the first as a step to go back over.
   function typed() {
     view.q = box.value;
+    missorted = "";
     show();
     clearTimeout(rememberLater);
     rememberLater = setTimeout(() => {

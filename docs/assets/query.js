@@ -120,7 +120,7 @@
     const key = own(ALIASES, word) ?? word;
     if (!own(FIELDS, key)) {
       const shown = IS_FIELD.test(word) ? word : "";
-      return wrong(at, shown, `no such field${nearest(shown)}`);
+      return wrong(at, shown, `no such field${nearest(shown, Object.keys(FIELDS))}`);
     }
     if (value === undefined) return wrong(at, word, `a value has to follow ${operator}`);
     if (FIELDS[key].unit !== "text") return readNumber(written, key);
@@ -148,13 +148,13 @@
     return { field: key, operator, number, low: number - half, high: number + half };
   }
 
-  function nearest(word) {
+  function nearest(word, known) {
     let best = [0, ""];
-    for (const name of Object.keys(FIELDS)) {
+    for (const name of known) {
       const alike = likeness(name, word.toLowerCase());
       if (alike > best[0] || (alike === best[0] && name > best[1])) best = [alike, name];
     }
-    return best[0] >= 0.7 ? `; did you mean '${best[1]}'?` : `; there are: ${Object.keys(FIELDS).join(", ")}`;
+    return best[0] >= 0.7 ? `; did you mean '${best[1]}'?` : `; there are: ${known.join(", ")}`;
   }
 
   // The share of letters in common (J. W. Ratcliff and D. E. Metzener, 1988), as Python's difflib has it.
@@ -205,10 +205,10 @@
         return value < term.number;
       case ">":
         return value > term.number;
-      case "<=":
-        return value <= term.number;
+      case "<=": // all that = takes too
+        return value <= term.high;
       case ">=":
-        return value >= term.number;
+        return value >= term.low;
       case "!=":
         return !(term.low <= value && value <= term.high);
       default:
@@ -216,7 +216,16 @@
     }
   }
 
-  /** Rows by a figure or by name, `-params` from the largest down, unknown ones last. */
+  /** What to sort by, as { sort } in the field's own name or, if there is no such figure, as { problem }. */
+  function readSort(text) {
+    const name = text.replace(/^-/, "");
+    const field = own(ALIASES, name) ?? name;
+    const known = Object.keys(FIELDS).filter((of) => FIELDS[of].unit !== "text" || of === "name");
+    if (known.includes(field)) return { sort: text.startsWith("-") ? `-${field}` : field };
+    return { problem: `no such figure${nearest(IS_FIELD.test(name) ? name : "", known)}` };
+  }
+
+  /** Rows by a figure or by name as `readSort` gives it, `-params` from the largest down, unknown ones last. */
   function ordered(rows, sort) {
     if (!sort) return rows;
     const down = sort.startsWith("-");
@@ -233,10 +242,5 @@
     return [...known.map(([, row]) => row), ...rows.filter((row) => key(row) === null)];
   }
 
-  function isSortable(sort) {
-    const field = sort.replace(/^-/, "");
-    return own(FIELDS, field) !== undefined && (FIELDS[field].unit !== "text" || field === "name");
-  }
-
-  globalThis.effccQuery = Object.freeze({ parse, matches, ordered, isSortable });
+  globalThis.effccQuery = Object.freeze({ parse, matches, readSort, ordered });
 })();

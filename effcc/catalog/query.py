@@ -78,6 +78,7 @@ class Term:
     """A condition on one value: text against `text`, a number against what was written.
 
     `low` to `high` is all that rounds to the number as it was written: 13.3M is 13.25 to 13.35.
+    `=` takes it, `!=` does not, and `<=` and `>=` take it in: `<=` is `<` or `=`.
     """
 
     field: str  # empty for a bare word, which name or summary may hold
@@ -165,7 +166,8 @@ def ordered(rows: Iterable[Row], field: str) -> list[Row]:
     key = ALIASES.get(name, name)
     if key not in FIELDS or (FIELDS[key].unit == TEXT and key != "name"):
         known = [name for name, of in FIELDS.items() if of.unit != TEXT or name == "name"]
-        raise UsageError(f"{COMMAND_LINE}: --sort: no such figure{_nearest(name, known)}")
+        shown = name if _FIELD.fullmatch(name) else ""
+        raise UsageError(f"{COMMAND_LINE}: --sort: no such figure{_nearest(shown, known)}")
     known_first: list[tuple[float | str, Row]] = []
     unknown: list[Row] = []
     for row in rows:
@@ -209,8 +211,8 @@ _TEXT: Mapping[str, Callable[[Term, str], bool]] = {
 _NUMBER: Mapping[str, Callable[[Term, float], bool]] = {
     "<": lambda term, here: here < term.number,
     ">": lambda term, here: here > term.number,
-    "<=": lambda term, here: here <= term.number,
-    ">=": lambda term, here: here >= term.number,
+    "<=": lambda term, here: here <= term.high,  # all that = takes too
+    ">=": lambda term, here: here >= term.low,
     "=": lambda term, here: term.low <= here <= term.high,
     ":": lambda term, here: term.low <= here <= term.high,
     "!=": lambda term, here: not term.low <= here <= term.high,

@@ -8,7 +8,7 @@ other the best is drawn, and names are written where they cover nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from effcc.ground.words import many
@@ -69,14 +69,17 @@ def draw(points: Sequence[Point], described: str, cost: str, accuracy: str, kind
     best = front(points)
     shares = [share for p in points for share in (p.accuracy, *(p.interval or ()))]
     y = linear((100 * share for share in shares), _BASE, _TOP)
-    x = logarithmic((p.cost for p in points), svg.margin(y.ticks) + 2, _WIDTH - 12)
+    x = logarithmic((p.cost for p in points), svg.margin(y.ticks) + 2, _WIDTH)
+    labels = [svg.short(tick) for tick in x.ticks]
+    room = max(12.0, svg.breadth(labels[-1]) / 2)  # so that the last one stands under its tick
+    x = replace(x, end=_WIDTH - room)
     title = f"{cost}, log scale" if x.logarithmic else cost
     shown = _apart([*best, *sorted(points, key=lambda p: (-p.accuracy, p.cost, p.name))], x, y)
     crowd = len(shown) > _CROWD
     names = _names([point for point, _ in shown], best, x, y, crowd=crowd)
     on_it = set(best)
     parts = [
-        svg.axes(x, y, (title, accuracy), [svg.short(tick) for tick in x.ticks]),
+        svg.axes(x, y, (title, accuracy), labels, room=room),
         svg.path(f"front {kind}", _stairs(best, x, y)),
     ]
     if not crowd:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from effcc.report import markdown
 
@@ -55,15 +56,15 @@ def block(
     for number, row in enumerate(rows):
         top = number * _ROW
         middle = top + _ROW / 2 + 3
-        parts.append(_text(_NAMES - 7, middle, row.name, "end"))
+        parts.append(_text(_NAMES - 7, middle, row.name))
         parts.append(_cells(row, columns, wide, top))
         if row.drift:
             parts.append(_spark(row, epochs, top))
-        parts.append(_text(_WIDE, middle, f"{row.mean:.2f}", "end", "strong"))
+        parts.append(_text(_WIDE, middle, f"{row.mean:.2f}", kind="strong"))
     return (
-        f'<svg class="routing" viewBox="0 0 {_WIDE} {height:.0f}" role="img" '
+        f'<svg class="routing" viewBox="0 0 {_WIDE} {height:.0f}" text-anchor="end" role="img" '
         f'aria-label="{plain(described)}" xmlns="http://www.w3.org/2000/svg">'
-        f"{''.join([*parts, *names])}</svg>"
+        f"{''.join(parts)}{names}</svg>"
     )
 
 
@@ -99,10 +100,8 @@ def profile(values: Sequence[Cell], columns: Sequence[str], most: int, described
             )
     letters = max(map(len, columns))
     if letters * _LETTER <= wide:
-        parts += [
-            _text((number + 0.5) * wide, tall + 12, name, "middle")
-            for number, name in enumerate(columns)
-        ]
+        centres = [(number + 0.5) * wide for number in range(len(columns))]
+        parts.append(_centred(centres, tall + 12, columns))
     return (
         f'<svg class="routing" viewBox="0 0 {_PROFILE} {tall + 15}" role="img" '
         f'aria-label="{plain(described)}" xmlns="http://www.w3.org/2000/svg">'
@@ -117,23 +116,20 @@ def plain(value: object) -> str:
 
 def _cells(row: Row, columns: Sequence[str], wide: float, top: float) -> str:
     """The cells of a row: each with its number to point at, where they are large enough for it."""
-    high, gap = _ROW - 2, 0.0 if wide < _APART else 1.0 if wide < _NAMED else 1.4
+    # Lines as thick as a row is high, which take half the letters of rectangles.
+    middle, gap = top + _ROW / 2 - 1, 0.0 if wide < _APART else 1.0 if wide < _NAMED else 1.4
     parts: list[str] = []
     for number, value in enumerate(row.cells):
         if value is None:
             continue
         x = round(_NAMES + number * wide, 1)
-        shape = f'd="M{x:g} {top}h{wide - gap:g}v{high}h-{wide - gap:g}z"'
-        title = f"<title>{plain(columns[number])}: {value:.2f}</title>" if gap else ""
-        opacity = f"{value:.2f}".lstrip("0") or "0"
-        parts.append(
-            f'<path class="cell" fill-opacity="{opacity}" {shape}>{title}</path>'
-            if title
-            else f'<path class="cell" fill-opacity="{opacity}" {shape}/>'
-        )
+        opacity = f"{round(value, 2):g}".lstrip("0") or "0"
+        line = f'<path opacity="{opacity}" d="M{x:g} {middle:g}h{wide - gap:g}"'
+        title = f"><title>{plain(columns[number])}: {value:.2f}</title></path>" if gap else "/>"
+        parts.append(line + title)
     whole = len(columns) * wide - gap
-    ground = f'<path class="ground" d="M{_NAMES} {top}h{whole:.1f}v{high}h-{whole:.1f}z"/>'
-    return ground + "".join(parts)
+    ground = f'<path class="ground" d="M{_NAMES} {top}h{whole:.1f}v{_ROW - 2}h-{whole:.1f}z"/>'
+    return f'{ground}<g class="cells" stroke-width="{_ROW - 2}">{"".join(parts)}</g>'
 
 
 def _spark(row: Row, epochs: Sequence[int], top: float) -> str:
@@ -144,35 +140,42 @@ def _spark(row: Row, epochs: Sequence[int], top: float) -> str:
         (left + (_SPARK - 4) * (epoch - epochs[0]) / span, top + 1 + (high - 2) * (1 - value))
         for epoch, value in zip(epochs, row.drift, strict=True)
     ]
-    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    points = [(round(x), round(y, 1)) for x, y in points]
+    (x, y), *_ = points
+    steps = (f"{b[0] - a[0]} {round(b[1] - a[1], 1):g}" for a, b in pairwise(points))
+    path = f"{x} {y:g}l{' '.join(steps)}" if len(points) > 1 else f"{x} {y:g}"
     x, y = points[-1]
     return (
         f'<path class="ground" d="M{left} {top}h{_SPARK - 4}v{high}h-{_SPARK - 4}z"/>'
         f'<path class="spark" d="M{path}"/>'
-        f'<circle class="end" cx="{x:.1f}" cy="{y:.1f}" r="2"/>'
+        f'<circle class="end" cx="{x}" cy="{y:g}" r="2"/>'
     )
 
 
-def _names(columns: Sequence[str], wide: float, base: float) -> tuple[float, list[str]]:
+def _names(columns: Sequence[str], wide: float, base: float) -> tuple[float, str]:
     """The names below the columns, and the room that they take: upright, aslant, or none."""
     if wide < _NAMED:
-        return 4, []
+        return 4, ""
     longest = max(map(len, columns))
     centres = [_NAMES + (number + 0.5) * wide for number in range(len(columns))]
     if longest * _LETTER <= wide:
-        return _FOOT, [
-            _text(x - 1, base + 12, name, "middle")
-            for x, name in zip(centres, columns, strict=True)
-        ]
+        return _FOOT, _centred([x - 1 for x in centres], base + 12, columns)
     short = [n if len(n) <= _LONGEST else f"{n[: _LONGEST - 1]}…" for n in columns]
     room = max(map(len, short)) * _LETTER + 8
-    return room, [
-        f'<text transform="translate({x + 3:.1f} {base + 3})rotate(-90)" text-anchor="end">'
-        f"{plain(name)}</text>"
+    return room, "".join(
+        f'<text transform="translate({x + 3:.1f} {base + 3})rotate(-90)">{plain(name)}</text>'
         for x, name in zip(centres, short, strict=True)
-    ]
+    )
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
+def _centred(places: Sequence[float], y: float, names: Sequence[str]) -> str:
+    texts = "".join(_text(x, y, name) for x, name in zip(places, names, strict=True))
+    return f'<g text-anchor="middle">{texts}</g>'
+
+
+def _text(x: float, y: float, text: str, anchor: str = "", kind: str = "") -> str:
+    """Words; whatever they are in says how they are anchored unless `anchor` does."""
     named = f' class="{kind}"' if kind else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{plain(text)}</text>'
+    anchored = f' text-anchor="{anchor}"' if anchor else ""
+    place = f'x="{round(x, 1):g}" y="{round(y, 1):g}"'
+    return f"<text{named} {place}{anchored}>{plain(text)}</text>"

@@ -126,7 +126,9 @@ def polyline(x: Axis, y: Axis, points: Iterable[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x.at(a):.1f} {y.at(b):.1f}" for a, b in points)
 
 
-def axes(x: Axis, y: Axis, titles: tuple[str, str], labels: Sequence[str] = ()) -> str:
+def axes(
+    x: Axis, y: Axis, titles: tuple[str, str], labels: Sequence[str] = (), *, room: float = 6
+) -> str:
     """Grid lines across, ticks on both axes, and their titles: x below, y above.
 
     Args:
@@ -134,6 +136,7 @@ def axes(x: Axis, y: Axis, titles: tuple[str, str], labels: Sequence[str] = ()) 
         y: the axis up.
         titles: of x and of y.
         labels: of the ticks of x, where they are not the numbers.
+        room: between the right end of x and the frame.
     """
     left, right = min(x.start, x.end), max(x.start, x.end)
     parts = [text(0, 12, titles[1])]
@@ -141,7 +144,7 @@ def axes(x: Axis, y: Axis, titles: tuple[str, str], labels: Sequence[str] = ()) 
         parts.append(path("grid", f"M{left:.1f} {y.at(tick):.1f}H{right:.1f}"))
         parts.append(text(left - 6, y.at(tick), number(tick), "end", beside=True))
     for tick, label in zip(x.ticks, labels or map(number, x.ticks), strict=True):
-        parts.append(text(held(x.at(tick), label, right), y.start + 16, label, "middle"))
+        parts.append(text(held(x.at(tick), label, right + room), y.start + 16, label, "middle"))
     parts.append(text((left + right) / 2, y.start + 31, titles[0], "middle"))
     return "".join(parts)
 
@@ -170,9 +173,9 @@ def legend(items: Iterable[tuple[str, str]], y: float, right: float) -> tuple[st
 
 
 def held(x: float, words: str, right: float) -> float:
-    """The place for words around `x`, moved as far as they would leave the frame."""
+    """The place for words around `x`, moved as far as they would leave a frame up to `right`."""
     half = breadth(words) / 2
-    return max(half, min(x, right + 6 - half))
+    return max(half, min(x, right - half))
 
 
 @functools.lru_cache(maxsize=4096)
