@@ -23,7 +23,7 @@ def pages(site):
     found, shown = [], set()
     for page in sorted(site.rglob("*.html")):
         path = page.relative_to(site)
-        folder = path.parent.parent
+        folder = path.parent
         if path.parts[0] == "sources" and folder in shown:
             continue
         shown.add(folder)

@@ -325,7 +325,7 @@ def test_the_page_says_which_checkpoint_it_is_and_what_was_measured(tried):
     home, last = tried
     page = (home.root / "site" / "try" / "index.html").read_text("utf-8")
     assert files.sha256(last) in page
-    link = "../sources/registry/results/cc_pico_4e/20260131T120000Z-fit-digits-0.json/"
+    link = "../sources/registry/results/cc_pico_4e/20260131T120000Z-fit-digits-0.json.html"
     assert f'<a href="{link}">350 of 360</a>' in page
     assert "without a model" not in page
 

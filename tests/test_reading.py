@@ -57,9 +57,9 @@ class Head(HTMLParser):
 @cache
 def heads(site):
     """Every page of the site but that of what is not found, by its path."""
-    return {
-        page.parent.relative_to(site).as_posix(): Head(page) for page in site.rglob("index.html")
-    }
+    pages = {page.parent.relative_to(site): page for page in site.rglob("index.html")}
+    pages |= {page.relative_to(site): page for page in (site / "sources").rglob("*.html")}
+    return {path.as_posix(): Head(page) for path, page in pages.items()}
 
 
 # Said to search engines and previews
@@ -155,7 +155,7 @@ def test_what_search_shows_of_a_hostile_card_is_no_markup(hostile):
 def test_with_an_address_pages_are_canonical_and_in_the_sitemap(hostile):
     listed = re.findall(r"<loc>(.*?)</loc>", (hostile / "sitemap.xml").read_text("utf-8"))
     for path, head in heads(hostile).items():
-        url = ADDRESS + ("" if path == "." else f"{path}/")
+        url = ADDRESS + ("" if path == "." else path if ".html" in path else f"{path}/")
         assert head.links["canonical"] == head.metas["og:url"] == url
         # Files of the project are for who follows a figure, not for who searches the web.
         assert (url in listed) or path.startswith("sources/"), path

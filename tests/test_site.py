@@ -75,7 +75,7 @@ def test_every_figure_of_a_card_leads_to_a_line_that_is_on_the_site(site):
             if "sources/" not in path:
                 assert not re.match(r"(\.\./)*(registry|model-index)/.*\.", path), link
                 continue
-            target = (card.parent / path / "index.html").resolve()
+            target = (card.parent / path).resolve()
             assert target.is_relative_to(site.resolve())
             assert anchor in anchors(target.read_text("utf-8")), link
             followed += 1
@@ -84,7 +84,7 @@ def test_every_figure_of_a_card_leads_to_a_line_that_is_on_the_site(site):
 
 def test_a_source_page_shows_its_file_line_by_line(site):
     for name in ("model-index/tf-efficientnet-condconv.md", "registry/shared/condconv.yaml"):
-        html = (site / "sources" / name / "index.html").read_text("utf-8")
+        html = (site / "sources" / f"{name}.html").read_text("utf-8")
         (shown,) = re.findall(r'<pre class="source"[^>]*>(.*?)</pre>', html, re.DOTALL)
         lines = re.findall(r'<span id="L(\d+)">(.*?)\n</span>', shown, re.DOTALL)
         assert [int(number) for number, _ in lines] == list(range(1, len(lines) + 1))
@@ -98,7 +98,7 @@ def test_a_record_is_on_the_site_byte_for_byte(site):
     for record in records:
         copy = site / "records" / record.parent.name / record.name
         assert copy.read_bytes() == record.read_bytes()
-        html = site / "sources" / record.relative_to(ROOT) / "index.html"
+        html = site / "sources" / f"{record.relative_to(ROOT)}.html"
         (link,) = re.findall(r'href="([^"]*)">as it is<', html.read_text("utf-8"))
         assert (html.parent / link).resolve() == copy.resolve()
 
@@ -158,7 +158,7 @@ def test_code_is_shown_as_it_stands_whatever_it_is_about(odd):
     assert shown == [TABLE, NESTED, *WAYS, "name"]
     assert "of-this-page" not in html
     for text in ("in a table", "By <code>name</code>"):
-        assert f'<a href="../../sources/registry/a.yaml/#L1">{text}</a>' in html
+        assert f'<a href="../../sources/registry/a.yaml.html#L1">{text}</a>' in html
 
 
 def test_only_a_record_is_said_to_be_one_and_its_copy_has_its_very_bytes(odd):
@@ -166,7 +166,7 @@ def test_only_a_record_is_said_to_be_one_and_its_copy_has_its_very_bytes(odd):
     assert (odd / "site" / "records" / "a" / "r.json").read_bytes() == (odd / record).read_bytes()
     assert [path.name for path in (odd / "site" / "records").rglob("*.json")] == ["r.json"]
     for name, times in ((record, 1), ("model-index/a.json", 0), ("registry/a.yaml", 0)):
-        html = (odd / "site" / "sources" / name / "index.html").read_text("utf-8")
+        html = (odd / "site" / "sources" / f"{name}.html").read_text("utf-8")
         assert html.count("A record of a measurement") == times
         assert "\r" not in html
 
@@ -193,15 +193,15 @@ def test_nothing_in_a_file_becomes_markup_on_its_page():
 
 def test_a_page_of_a_file_is_laid_out_as_any_other_and_says_its_own_address(site):
     sources = site / "sources"
-    one = (sources / "registry" / "cc_b0_4e.yaml" / "index.html").read_text("utf-8")
-    other = (sources / "registry" / "cc_pico_4e.yaml" / "index.html").read_text("utf-8")
+    one = (sources / "registry" / "cc_b0_4e.yaml.html").read_text("utf-8")
+    other = (sources / "registry" / "cc_pico_4e.yaml.html").read_text("utf-8")
     for page, name in ((one, "registry/cc_b0_4e.yaml"), (other, "registry/cc_pico_4e.yaml")):
         assert f"<title>{name} - effcc</title>" in page
         assert "md-header" in page
     above = [page.partition("<h1")[0] for page in (one, other)]
     names = ("registry/cc_b0_4e.yaml", "registry/cc_pico_4e.yaml")
     assert above[0].replace(names[0], "x") == above[1].replace(names[1], "x")
-    for page in sources.rglob("index.html"):
+    for page in sources.rglob("*.html"):
         html = page.read_text("utf-8")
         assert "of-a-quoted-file" not in html
         sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', html)

@@ -25,6 +25,11 @@ def uri(origin: str) -> str:
     return f"sources/{origin}.md"
 
 
+def address(origin: str) -> str:
+    """Where a file's page is on the site."""
+    return f"sources/{origin}.html"
+
+
 def depth(origin: str) -> int:
     """How far down a file lies: pages of the same depth link to the theme's files alike."""
     return origin.count("/")

@@ -12,6 +12,7 @@ origin without a network.
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterator
@@ -28,8 +29,9 @@ from mkdocs.structure.files import File, InclusionLevel
 from mkdocs.utils import get_relative_url, write_file
 
 from effcc.claims import cff
+from effcc.ground import garbage
 from effcc.ground.errors import BadFile
-from effcc.report import demo, formulas, jsonld, offline, quoted
+from effcc.report import demo, formulas, jsonld, offline, quoted, workers
 from effcc.report.policy import Policy
 
 # What the pages have beside the theme's own templates.
@@ -40,7 +42,7 @@ _MANY = 24
 # section on that tells of records, and of many cards only what they are.
 _PRE = re.compile(r"<pre\b.*?</pre>", re.S)
 _RECORDED = re.compile(r'<h2 id="(?:measured-here|what-the-experts-do|speed|use-it)"')
-_HEADING = re.compile(r"<h2\b")
+_SUMMARY = re.compile(r"</h1>\s*(<p>.*?</p>)", re.S)
 # A link in a picture: mkdocs leaves what is HTML in a page as it is.
 _DRAWN = re.compile(r'(<a href=")([^":?#]+\.md)(?=")')
 # Code of a Markdown page, in fences and in lines. It is shown as it stands, so patterns of what is
@@ -53,6 +55,7 @@ _LINK = re.compile(
     r"|\]\((?P<way>(?:\.\./)+[^)\s?#]+)(?:\?plain=1)?(?P<line>#L[0-9]+)?\)",
     re.M | re.S,
 )
+_MENTIONED = re.compile(r"""(?<=[("])(?:\.\./)+(?:model-index|registry)/[^)\s?#"]+""")
 _HREF = re.compile(
     r'(?P<tag><a\b[^<>]*?\s)href="(?P<way>(?:\.\./)+[^"?#]+)(?:\?plain=1)?(?P<line>#L[0-9]+)?"'
 )
@@ -93,6 +96,15 @@ class Cards(BasePlugin[Options]):
         """Know whether pages are served while they are written: that puts a script into each."""
         self._is_served = command == "serve"
 
+    def on_pre_build(self, *, config: Any) -> None:
+        """Collect no garbage: the pages of a whole site are made, and none is thrown away."""
+        self._uncollected = contextlib.ExitStack()
+        self._uncollected.enter_context(garbage.left())
+
+    def on_build_error(self, *, error: Exception) -> None:
+        """Collect again, as after a build."""
+        self._uncollected.close()
+
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first; add to the theme."""
         config["theme"].dirs.insert(0, str(_THEME))
@@ -117,13 +129,12 @@ class Cards(BasePlugin[Options]):
             _bring(Path(self.config.demo), files, config)
         self._root = Path(config["docs_dir"]).parent
         quoted.forget()
+        # All that look like one, in code too: what nobody links to is a page more.
         found = {
             origin
             for file in files.documentation_pages()
-            for pattern in (_LINK, _HREF)
-            for link in pattern.finditer(file.content_string)
-            if link["way"]
-            and (origin := quoted.origin(unescape(link["way"]), file.src_uri, self._root))
+            for link in set(_MENTIONED.findall(file.content_string))
+            if (origin := quoted.origin(unescape(link), file.src_uri, self._root))
         }
         # A page that is not laid out is no page of mkdocs, but its address is as if it were.
         self._origins = {origin: _page_of(origin, config) for origin in sorted(found)}
@@ -193,7 +204,9 @@ class Cards(BasePlugin[Options]):
         self._whole = page.content
         page.content = _PRE.sub("", page.content)
         if page.file.src_uri.startswith("models/"):
-            page.content = (_HEADING if self._are_many else _RECORDED).split(page.content, 1)[0]
+            page.content = _RECORDED.split(page.content, 1)[0]
+            if self._are_many and (summary := _SUMMARY.search(page.content)):
+                page.content = summary[1]
 
     @event_priority(-100)
     def _after_search(self, context: Any, *, page: Any, **_: Any) -> None:
@@ -246,20 +259,26 @@ class Cards(BasePlugin[Options]):
     @event_priority(-100)  # search has written its index
     def on_post_build(self, *, config: Any) -> None:
         """Write the page of every file that is linked to, and records as they are besides."""
-        for path, content in self._written():
-            write_file(content, str(Path(config["site_dir"], path)))
-        if self.config.offline:
-            offline.write_index(Path(config["site_dir"]))
+        site = Path(config["site_dir"])
 
-    def _written(self) -> Iterator[tuple[str, bytes]]:
-        for origin, file in self._origins.items():
-            own, page = self._laid_out[quoted.depth(origin)]
-            path, record = self._root / origin, quoted.copy(origin)
-            if record:
-                yield record, path.read_bytes()
-            way = get_relative_url(record, file.url) if record else ""
-            text = quoted.filled(page, own, origin, file.url, path.read_text("utf-8"), way)
-            yield file.dest_uri, text.encode()
+        def write(origin: str) -> None:
+            for path, content in self._quoted(origin):
+                write_file(content, str(site / path))
+
+        workers.each(write, list(self._origins))
+        if self.config.offline:
+            offline.write_index(site)
+        self._uncollected.close()
+
+    def _quoted(self, origin: str) -> Iterator[tuple[str, bytes]]:
+        """A file's page and, of a record, the file itself, each with its place on the site."""
+        file, path, record = self._origins[origin], self._root / origin, quoted.copy(origin)
+        own, page = self._laid_out[quoted.depth(origin)]
+        if record:
+            yield record, path.read_bytes()
+        way = get_relative_url(record, file.url) if record else ""
+        text = quoted.filled(page, own, origin, file.url, path.read_text("utf-8"), way)
+        yield file.dest_uri, text.encode()
 
 
 def changelog(markdown: str, file: Path) -> str:
@@ -293,7 +312,9 @@ def _bring(made: Path, files: Any, config: Any) -> None:
 
 def _page_of(origin: str, config: Any) -> File:
     beside = InclusionLevel.NOT_IN_NAV
-    return File.generated(config, quoted.uri(origin), content=quoted.blank(), inclusion=beside)
+    page = File.generated(config, quoted.uri(origin), content=quoted.blank(), inclusion=beside)
+    page.dest_uri = quoted.address(origin)  # no folder for each: there are thousands
+    return page
 
 
 def _plain(link: str) -> str:
