@@ -45,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if _is_in_cache(error.filename):
+            named = os.environ["EFFCC_CACHE"]
+            print(f"EFFCC_CACHE={named}: {error.strerror}; name another folder", file=sys.stderr)
+            return 2
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
         print(
@@ -55,6 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, SystemExit):  # the second is how Lightning ends on Ctrl-C
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _is_in_cache(file: object) -> bool:
+    """Whether a file that fails is in the folder that somebody named for the cache."""
+    named = os.environ.get("EFFCC_CACHE")
+    return bool(named) and str(file).startswith(os.path.expanduser(named or ""))
 
 
 VERBS = {

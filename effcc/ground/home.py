@@ -68,21 +68,11 @@ def cache() -> Path:
 
     `$EFFCC_CACHE`, or `effcc` in the platform's cache directory: `$XDG_CACHE_HOME` or `~/.cache`,
     `~/Library/Caches`, or `%LOCALAPPDATA%`.
-
-    Raises:
-        UsageError: the variable names no folder, nor a place where one can be made.
     """
     from platformdirs import user_cache_path  # few commands need it
 
     if named := os.environ.get("EFFCC_CACHE"):
-        path = Path(named).expanduser()
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"EFFCC_CACHE={named}: no folder can be made there: {error.strerror}; name another"
-            ) from None
-        return path
+        return Path(named).expanduser()
     return user_cache_path("effcc", appauthor=False)
 
 
