@@ -280,3 +280,7 @@ def test_the_line_that_a_figure_links_to_stands_out_and_is_in_sight(browser, sch
     )
     assert line != next_one
     assert ask("document.documentElement.scrollWidth") <= 390
+
+
+def test_an_error_before_anything_is_built_is_told_as_it_is():
+    assert plugin.Cards().on_build_error(error=ValueError("of the configuration")) is None

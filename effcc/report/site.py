@@ -91,6 +91,7 @@ class Cards(BasePlugin[Options]):
     _policy: Policy | None = None
     _is_served = False
     _addresses: frozenset[str] = frozenset()
+    _uncollected = contextlib.ExitStack()  # nothing, until a build begins
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Know whether pages are served while they are written: that puts a script into each."""
