@@ -93,16 +93,19 @@ class Record:
 
 
 class OnImages(Protocol):
-    """What records of either kind say of the images and settings that they were made with."""
+    """What records of either kind say of the images and settings that they were made with.
+
+    Its members are described where they are fields, in `Record` and in `routings.Routing`.
+    """
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str: ...  # noqa: D102  (a field there)
     @property
-    def settings(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def settings(self) -> Mapping[str, Any]: ...  # noqa: D102  (a field there)
     @property
-    def overrides(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def overrides(self) -> Mapping[str, Any]: ...  # noqa: D102  (a field there)
     @property
-    def dataset(self) -> Dataset: ...  # noqa: D102
+    def dataset(self) -> Dataset: ...  # noqa: D102  (a field there)
 
 
 @dataclass(frozen=True, slots=True)
