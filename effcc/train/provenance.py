@@ -1,4 +1,4 @@
-"""Where a measurement comes from: code, packages, machine, checkpoint."""
+"""Where a measurement comes from: images, code, packages, machine, checkpoint."""
 
 from __future__ import annotations
 
@@ -11,14 +11,31 @@ from typing import Any
 
 import torch
 
+from effcc.catalog.results import Dataset
 from effcc.ground import files
 from effcc.ground.home import Home
 from effcc.nn import native
+from effcc.sources.known import Source
+from effcc.sources.split import Split
 
 PACKAGES = (
     *("effcc", "torch", "lightning", "torchmetrics", "numpy", "pillow", "simplejpeg"),
     "scikit-learn",
 )
+
+
+def images(source: Source, split: Split, unreadable: int, train_images: int = 0) -> Dataset:
+    """The images that something was measured on, as a record has them."""
+    return Dataset(
+        name=source.name,
+        title=source.title,
+        split=split.name,
+        images=len(split),
+        classes=len(source.classes),
+        fingerprint=split.fingerprint,
+        train_images=train_images,
+        unreadable=unreadable,
+    )
 
 
 def git(root: Path) -> dict[str, Any]:

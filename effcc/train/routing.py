@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from effcc.catalog import results, routings
-from effcc.catalog.results import Dataset
 from effcc.catalog.routings import Example, Expert, Routed, Routing, Row, Specialist
 from effcc.catalog.spec import Spec
 from effcc.data import thumbnail
@@ -88,15 +87,7 @@ def measure(
         settings=spec.settings(),
         overrides=spec.overrides(),
         seed=spec.seed,
-        dataset=Dataset(
-            name=source.name,
-            title=source.title,
-            split=shown.name,
-            images=len(shown),
-            classes=len(source.classes),
-            fingerprint=shown.fingerprint,
-            unreadable=listener.unreadable,
-        ),
+        dataset=provenance.images(source, shown, listener.unreadable),
         classes=tuple(map(_printable, source.classes)),
         counts=tuple(counts.tolist()),
         blocks=blocks,

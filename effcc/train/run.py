@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
 from effcc.catalog import results
-from effcc.catalog.results import NETWORK, Dataset, Metric, Record
+from effcc.catalog.results import NETWORK, Metric, Record
 from effcc.catalog.spec import Spec
 from effcc.data.loader import Unlabelled
 from effcc.ground.errors import UsageError, UserError
@@ -298,15 +298,11 @@ class _Run:
             settings=spec.settings(),
             overrides=spec.overrides(),
             seed=spec.seed,
-            dataset=Dataset(
-                name=source.name,
-                title=source.title,
-                split=images.name,
-                images=len(images),
-                classes=len(source.classes),
-                fingerprint=images.fingerprint,
-                train_images=len(source.split("train")) if self.verb == "fit" else 0,
-                unreadable=measured.unreadable,
+            dataset=provenance.images(
+                source,
+                images,
+                measured.unreadable,
+                len(source.split("train")) if self.verb == "fit" else 0,
             ),
             metrics=measured.metrics,
             curve=history.points,
