@@ -1,8 +1,10 @@
 """A configuration names code from a short list of places, and no other."""
 
+import json
+
 import pytest
 
-from effcc.catalog.imports import ALLOWED, forbidden
+from effcc.catalog.imports import ALLOWED, LOGGERS, forbidden, named
 
 
 @pytest.mark.parametrize(
@@ -14,6 +16,13 @@ from effcc.catalog.imports import ALLOWED, forbidden
         {"callbacks": [{"class_path": "lightning.pytorch.callbacks.ModelCheckpoint"}]},
         {"default_root_dir": "my.runs"},
         {"callbacks": [{"class_path": "EarlyStopping", "init_args": {"monitor": "val/loss"}}]},
+        {
+            "callbacks": {
+                "class_path": "ModelCheckpoint",
+                "init_args": {"filename": "{epoch}-{a:.2f}"},
+            }
+        },
+        {"callbacks": {"class_path": "ModelCheckpoint", "init_args": {"dirpath": "my runs/a.b/c"}}},
     ],
 )
 def test_what_lightning_brings_is_allowed(trainer):
@@ -70,3 +79,37 @@ def test_every_forbidden_path_is_named():
 
 def test_only_lightning_is_allowed():
     assert all(place.startswith("lightning.pytorch.") for place in ALLOWED)
+
+
+def test_a_word_is_said_with_what_it_means():
+    trainer = {
+        "logger": ["csv", "CSVLogger"],
+        "strategy": "ddp",
+        "callbacks": {"class_path": "Timer", "init_args": {"verbose": True}},
+    }
+    assert [(found.path, found.means, found.allowed) for found in named(trainer)] == [
+        (("logger", 0), "lightning.pytorch.loggers.CSVLogger", True),
+        (("logger", 1), "lightning.pytorch.loggers.CSVLogger", True),
+        (("strategy",), "lightning.pytorch.strategies: ddp", True),
+        (("callbacks", "class_path"), "lightning.pytorch.callbacks.Timer", True),
+    ]
+
+
+def test_what_is_no_word_is_no_name_of_a_class():
+    for text in ("EarlyStopping()", "a b", "/tmp/x.yaml", "{}", "", "Ünsafe", "https://e.org/x"):
+        assert list(forbidden({"callbacks": text})) == [("trainer.callbacks", text)], text
+
+
+def test_a_text_of_texts_is_taken_apart_to_its_end():
+    text = "os.system"
+    for _ in range(5):
+        text = json.dumps([text])
+    assert ("trainer.devices", "os.system") in list(forbidden({"devices": text}))
+    bomb = "[" + "".join(f"&a{n} [{f'*a{n - 1},' * 9}]," for n in range(1, 30)) + "]"
+    assert list(forbidden({"devices": "&a0 " + bomb})) == []
+
+
+def test_the_words_for_loggers_are_those_that_a_run_takes():
+    from effcc.train import loggers
+
+    assert loggers._WORDS.keys() == LOGGERS.keys()

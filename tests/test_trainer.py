@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning as L
 import pytest
+from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from effcc.train import trainer
@@ -138,6 +139,56 @@ def test_other_code_is_refused_before_it_is_imported(arguments, trap):
     with pytest.raises(BadTrainer, match=r"trainer\.\w+: 'trap_of_effcc\.\w+' may not be imported"):
         build(**arguments)
     assert not trap.exists()
+
+
+TRAP = '{"class_path": "trap_of_effcc.Trap"}'
+LAMBDA = "lightning.pytorch.callbacks.LambdaCallback"
+DISGUISED = [
+    {"callbacks": TRAP},
+    {"callbacks": [TRAP]},
+    {"callbacks": "class_path: trap_of_effcc.Trap"},
+    {"callbacks": '{"class_path": "EarlyStopping", "class_path": "trap_of_effcc.Trap"}'},
+    {"callbacks": r'{"class_path": "trap_of_effcc\u002eTrap"}'},
+    {"callbacks": "&a {class_path: &b trap_of_effcc.Trap}"},
+    {"callbacks": " trap_of_effcc.Trap "},
+    {"callbacks": "treppe_ü.Falle"},
+    {"callbacks": {"class_path": LAMBDA, "init_args": {"on_train_start": TRAP}}},
+    {"callbacks": {"class_path": LAMBDA, "init_args": {"on_train_start": [[TRAP]]}}},
+    {"callbacks": {"class_path": LAMBDA, "init_args": f"{{on_train_start: '{TRAP}'}}"}},
+    {"callbacks": {"class_path": LAMBDA, "init_args": {"trap_of_effcc.spring": 1}}},
+    {"max_time": TRAP},
+    {"devices": '["trap_of_effcc.Trap"]'},
+]
+
+
+@pytest.mark.parametrize("arguments", DISGUISED, ids=str)
+def test_code_in_text_that_a_parser_takes_apart_once_more_is_refused(arguments, trap):
+    (trap.parent / "treppe_ü.py").write_text((trap.parent / "trap_of_effcc.py").read_text())
+    with pytest.raises(BadTrainer, match="may not be imported"):
+        build(**arguments)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("arguments", DISGUISED, ids=str)
+def test_the_parser_refuses_by_itself_what_should_get_past_us(arguments, trap, monkeypatch):
+    monkeypatch.setattr(trainer.imports, "forbidden", lambda arguments: iter(()))
+    with pytest.raises(BadTrainer):
+        build(**arguments)
+    assert not trap.exists()
+
+
+def test_somebody_elses_parser_is_left_as_it_was(trap):
+    class Theirs:
+        def __init__(self, made: L.Callback):
+            self.made = made
+
+    build(callbacks=STOP)
+    with pytest.raises(BadTrainer):
+        build(max_epoch=3)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Theirs, "theirs")
+    parser.parse_object({"theirs": {"made": {"class_path": "trap_of_effcc.Trap"}}})
+    assert trap.exists()
 
 
 def test_the_trap_works(trap):

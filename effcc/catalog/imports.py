@@ -1,41 +1,120 @@
-"""Which code a configuration may name: what is not listed here is never imported."""
+"""Which code a configuration may name: what is not listed here is never imported.
+
+Lightning's parser reads text in a class's place as YAML once more, so a name may stand inside text
+that looks like none. Here every text is taken apart as far as that parser would, and further.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-ALLOWED = tuple(
-    f"lightning.pytorch.{part}"
-    for part in ("loggers", "callbacks", "profilers", "strategies", "plugins", "accelerators")
-)
-_ALLOWED = re.compile(rf"({'|'.join(re.escape(place) for place in ALLOWED)})\.[A-Z]\w*")
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-# Trainer arguments that are looked up as classes when given as text.
-_CLASSES = ("logger", "callbacks", "profiler", "strategy", "plugins", "accelerator")
+from effcc.ground.errors import BadFile
+from effcc.ground.nodes import KeyPath, compose
+
+# Trainer arguments that are looked up as classes when given as text, and where.
+PLACES = {
+    "logger": "lightning.pytorch.loggers",
+    "callbacks": "lightning.pytorch.callbacks",
+    "profiler": "lightning.pytorch.profilers",
+    "strategy": "lightning.pytorch.strategies",
+    "plugins": "lightning.pytorch.plugins",
+    "accelerator": "lightning.pytorch.accelerators",
+}
+ALLOWED = tuple(PLACES.values())
+# What `trainer.logger` may say in a word, and the class that it means.
+LOGGERS = {
+    "csv": "CSVLogger",
+    "tensorboard": "TensorBoardLogger",
+    "wandb": "WandbLogger",
+    "mlflow": "MLFlowLogger",
+}
+_ALLOWED = re.compile(rf"({'|'.join(re.escape(place) for place in ALLOWED)})\.[A-Z]\w*", re.ASCII)
+# The name of a class there, or of something that Lightning has in a table: ddp, auto.
+_WORD = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 
 
-def forbidden(trainer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Import paths in Trainer arguments that are not allowed: (`trainer.<argument>`, path).
+class Named(NamedTuple):
+    """A name in Trainer arguments that could be imported, where it stands, and what it means."""
+
+    path: KeyPath  # below `trainer`
+    text: str
+    means: str
+    allowed: bool
+
+    @property
+    def setting(self) -> str:
+        """The Trainer argument that it is in."""
+        return f"trainer.{self.path[0]}"
+
+
+def named(trainer: Mapping[str, Any]) -> Iterator[Named]:
+    """Everything in Trainer arguments that could be imported, in their order.
 
     Inside a class's arguments every dotted name counts, because an argument may be a callable that
     is imported by name.
     """
     for key, value in trainer.items():
-        for text in _texts(value):
-            suspect = key in _CLASSES or not isinstance(value, str)
-            # Only what these places bring themselves: a name below one could be what it imports.
-            if suspect and _DOTTED.fullmatch(text) and not _ALLOWED.fullmatch(text):
-                yield f"trainer.{key}", text
+        for path, text, in_class in _texts(value, (key,), key in PLACES):
+            plain = len(path) == 1 and not in_class  # of an argument that holds no class
+            for name in [] if plain else [text]:
+                if in_class or _is_dotted(name):
+                    yield _judged(path, name, in_class)
+            for name in _inside(text):
+                if _is_dotted(name):
+                    yield _judged(path, name, False)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def forbidden(trainer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Import paths in Trainer arguments that are not allowed: (`trainer.<argument>`, path)."""
+    refused = ((found.setting, found.text) for found in named(trainer) if not found.allowed)
+    yield from dict.fromkeys(refused)
+
+
+def _judged(path: KeyPath, text: str, in_class: bool) -> Named:
+    place = PLACES.get(str(path[0]), "")
+    if in_class and _WORD.fullmatch(text):
+        word = LOGGERS.get(text, text) if path[0] == "logger" else text
+        means = f"{place}.{word}" if word[0].isupper() else f"{place}: {word}"
+        return Named(path, text, means, True)
+    # Only what these places bring themselves: a name below one could be what it imports.
+    return Named(path, text, text.strip(), _ALLOWED.fullmatch(text) is not None)
+
+
+def _texts(value: Any, path: KeyPath, in_class: bool) -> Iterator[tuple[KeyPath, str, bool]]:
+    """Every text, and whether a class is looked up by it and nothing else is made of it."""
     if isinstance(value, str):
-        yield value
+        yield path, value, in_class
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
+        for key, item in value.items():
+            yield (*path, key), str(key), False
+            yield from _texts(item, (*path, key), key == "class_path")
     elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
+        for number, item in enumerate(value):
+            yield from _texts(item, (*path, number), in_class)
+
+
+def _is_dotted(text: str) -> bool:
+    parts = text.strip().split(".")
+    return len(parts) > 1 and all(part.isidentifier() for part in parts)
+
+
+def _inside(text: str) -> Iterator[str]:
+    """Every word of a text that is a list or a mapping to a reader of YAML, however deep."""
+    try:
+        root = compose(text, "")
+    except BadFile:  # no YAML, so a reader of it makes nothing of it either
+        return
+    queue, seen = [root], set[int]()
+    while queue:
+        node = queue.pop()
+        if isinstance(node, tuple):  # a key and its value
+            queue += node
+        elif node is not None and id(node) not in seen:
+            seen.add(id(node))
+            if not isinstance(node.value, str):
+                queue += node.value
+            elif node is not root:
+                yield node.value
+                yield from _inside(node.value)

@@ -14,6 +14,7 @@ from typing import Any
 
 from lightning.pytorch import loggers as kinds
 
+from effcc.catalog import imports
 from effcc.ground.errors import UsageError, UserError
 from effcc.ground.words import closest
 from effcc.train import process
@@ -43,7 +44,7 @@ def described(chosen: Any, folder: Path | None) -> Any:
 
 def _one(chosen: Any, folder: Path | None) -> Any:
     if isinstance(chosen, str) and chosen in _WORDS:
-        name, arguments = _WORDS[chosen]
+        name, arguments = imports.LOGGERS[chosen], _WORDS[chosen]
         _require(name)
         # Ranks other than the first would open the same files and databases to no end.
         if folder is None or not process.is_first():
@@ -90,9 +91,9 @@ def _title(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"  # the variant and the run
 
 
-_WORDS: dict[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
-    "csv": ("CSVLogger", _csv),
-    "tensorboard": ("TensorBoardLogger", _tensorboard),
-    "wandb": ("WandbLogger", _wandb),
-    "mlflow": ("MLFlowLogger", _mlflow),
+_WORDS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "csv": _csv,
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "mlflow": _mlflow,
 }

@@ -6,12 +6,14 @@ import copy
 import logging
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse._common import parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
@@ -21,6 +23,9 @@ from effcc.ground.errors import UsageError
 from effcc.train import loggers
 from effcc.train.ranks import SyncedNorms
 from effcc.train.sharding import FullySharded
+
+# Where the plugins of an allowed place are at home.
+_HOMES = (*imports.ALLOWED, "lightning.fabric.plugins")
 
 
 class BadTrainer(UsageError):
@@ -53,8 +58,9 @@ def build(
         defaults |= {"default_root_dir": str(folder)}
     given["logger"] = loggers.described(given.get("logger"), folder)
     try:
-        parsed = parser.parse_object({"trainer": defaults | given})
-        chosen: Any = parser.instantiate(parsed)
+        with _nothing_else_imported():
+            parsed = parser.parse_object({"trainer": defaults | given})
+            chosen: Any = parser.instantiate(parsed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise BadTrainer(_first_line(error)) from None
     options = vars(chosen.trainer)
@@ -98,6 +104,20 @@ def quiet() -> None:
         ".*isinstance.treespec, LeafSpec.. is deprecated.*",
     ):
         warnings.filterwarnings("ignore", hint)
+
+
+@contextmanager
+def _nothing_else_imported() -> Generator[None]:
+    """Have the parser itself refuse what `imports` would, should they ever read a text apart.
+
+    Its settings are the process's, which may be that of somebody's own command line.
+    """
+    kept = dict(parsing_settings)
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(_HOMES))
+    try:
+        yield
+    finally:
+        parsing_settings.update(kept)
 
 
 def _choose_strategy(options: dict[str, Any]) -> None:
