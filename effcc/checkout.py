@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -10,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from effcc.ground import git
 from effcc.ground.errors import UserError
 from effcc.ground.home import Home
+
+_PATIENCE = 600  # seconds that a large repository may take to write its files
+_COMMIT = re.compile("[0-9a-f]{7,64}")
 
 
 class NoSuchCode(UserError):
@@ -37,22 +42,25 @@ def of(made_with: Mapping[str, Any], root: Path) -> Generator[Home]:
     commit = made_with["commit"]
     if not commit:
         raise NoSuchCode("the record was made outside version control: no commit has its code")
+    if not _COMMIT.fullmatch(commit):  # else it could be an option of git's
+        raise NoSuchCode(f"{commit[:80]!r} is no name of a commit; restore the record")
     if made_with["dirty"]:
         raise NoSuchCode(
             f"the record was made with changes to {commit[:12]} that were not committed: "
             "no commit has its code"
         )
     with tempfile.TemporaryDirectory(prefix="effcc-") as folder:
-        top = git(root, "rev-parse", "--show-prefix")
+        top = git.ask(root, "rev-parse", "--show-prefix")
         if top is None:
             raise NoSuchCode(f"{root} is in no repository, or git is not installed")
-        if git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
+        if git.ask(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
             raise NoSuchCode(f"this repository has no commit {commit[:12]}; fetch it")
         clone = Path(folder).resolve() / "code"
-        source = git(root, "rev-parse", "--show-toplevel") or str(root)
+        source = git.ask(root, "rev-parse", "--show-toplevel") or str(root)
         quiet = ("--quiet", "--shared", "--no-checkout")
-        made = git(root, "clone", *quiet, source, str(clone))
-        if made is None or git(clone, "checkout", "--quiet", "--detach", commit) is None:
+        made = git.ask(root, "clone", *quiet, source, str(clone), patience=_PATIENCE)
+        out = ("checkout", "--quiet", "--detach", commit)
+        if made is None or git.ask(clone, *out, patience=_PATIENCE) is None:
             raise NoSuchCode(f"{commit[:12]} could not be checked out")
         yield Home(clone / top)
 
@@ -72,16 +80,3 @@ def run(home: Home, words: Sequence[str], threads: int | None = None) -> None:
     )
     if done.returncode:
         raise NoSuchCode(f"the code of that commit ended with exit code {done.returncode}")
-
-
-def git(folder: Path, *words: str) -> str | None:
-    """What git answers; None if it refuses or is not there."""
-    # A hook, which runs inside git, would hand its own repository on.
-    environment = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, env=environment
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

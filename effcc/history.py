@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from effcc import checkout
+from effcc.ground import git
 from effcc.ground.errors import Place, Problem
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _blobs(home: Home) -> dict[str, str]:
     """The hash of each committed record, by the path that messages name; empty without git."""
     folder = home.results.relative_to(home.root).as_posix()
     # Paths are relative to the project, also where the repository begins above it.
-    answer = checkout.git(home.root, "ls-tree", "-r", "-z", "HEAD", "--", folder) or ""
+    answer = git.ask(home.root, "ls-tree", "-r", "-z", "HEAD", "--", folder) or ""
     rows = (row.partition("\t") for row in answer.split("\0") if row)
     return {path: about.split()[2] for about, _, path in rows}
 

@@ -7,10 +7,11 @@ import pytest
 import records
 from conftest import copied
 
-from effcc import checkout, cli, history
+from effcc import cli, history
 from effcc.catalog import ledger, results, seal
 from effcc.catalog.seal import Seal
 from effcc.ground import files
+from effcc.ground import git as repository
 from effcc.report import cards
 
 FIRST, SECOND = "20260131T120000Z-fit-digits-0", "20260131T120500Z-fit-digits-1"
@@ -126,8 +127,8 @@ def test_git_is_asked_once_and_not_at_all_where_everything_is_sealed(
     project, committed, monkeypatch
 ):
     asked = []
-    real = checkout.git
-    monkeypatch.setattr(checkout, "git", lambda *words: asked.append(words) or real(*words))
+    real = repository.ask
+    monkeypatch.setattr(repository, "ask", lambda *words: asked.append(words) or real(*words))
     standing(project)
     assert len(asked) == 1
     committed.unlink()

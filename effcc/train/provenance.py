@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 
 from effcc.catalog.results import Dataset
 from effcc.ground import files
+from effcc.ground import git as repository
 from effcc.ground.home import Home
 from effcc.nn import native
 from effcc.sources.known import Source
@@ -40,20 +40,12 @@ def images(source: Source, split: Split, unreadable: int, train_images: int = 0)
 
 def git(root: Path) -> dict[str, Any]:
     """The project's commit and whether its files differ from it; None for both outside git."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(
-                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
-    commit = ask("rev-parse", "HEAD")
+    commit = repository.ask(root, "rev-parse", "HEAD")
+    if commit is None:
+        return {"commit": None, "dirty": None}
     # Records and cards are what runs write: they say nothing about the code that ran.
-    changes = ask("status", "--porcelain", "--", ".", ":!registry/results", ":!docs/models")
-    return {"commit": commit, "dirty": None if commit is None else bool(changes)}
+    changed = repository.has_changes(root, ".", ":!registry/results", ":!docs/models")
+    return {"commit": commit, "dirty": bool(changed)}
 
 
 def versions(*more: str) -> dict[str, str]:
