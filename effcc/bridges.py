@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effcc import terminal
 from effcc.ground.errors import BadFile, Place, Problem, UsageError
+from effcc.ground.words import printable
 
 if TYPE_CHECKING:
     from effcc.claims.claim import Claim
@@ -31,9 +33,9 @@ def convert(args: argparse.Namespace) -> int:
             texts[file] = _placed(converted.text, args.to, file, share)
             doubts += formats.doubts(texts[file], args.to, str(file or "output"))
     for line in (*doubts, *(f"left out: {problem}" for problem in lost)):
-        print(line, file=sys.stderr)
+        terminal.say(line, error=True)
     if not texts or (lost and args.strict):
-        print("nothing was written", file=sys.stderr)
+        terminal.say("nothing was written", error=True)
         return 1
     for file, text in texts.items():
         _write(file, text)
@@ -113,7 +115,8 @@ def _write(file: Path | None, text: str) -> None:
     from effcc.ground import files
 
     if file is None:
-        print(text, end="")
+        # A program is given what it asked for; a person sees it.
+        print(printable(text) if sys.stdout.isatty() else text, end="")
         return
     files.write(file, text.encode("utf-8", errors="surrogateescape"))
-    print(f"wrote {file}")
+    terminal.say(f"wrote {file}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import effcc
+from effcc import terminal
 from effcc.ground import home
 from effcc.ground.errors import BadFile, Place, Problem, UsageError
 from effcc.ground.words import many
@@ -70,7 +69,7 @@ def _check_project(args: argparse.Namespace) -> int:
         verdict = many(len(problems), "problem") if problems else "no problem"
         found = f"{many(len(entries), 'variant')}, {many(records, 'record')}"
         found += f" ({unsealed})" if (unsealed := history.words(known)) else ""
-        print(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
+        terminal.say(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if problems else 0
 
 
@@ -98,7 +97,7 @@ def _check_paths(args: argparse.Namespace) -> int:
         hint = f" (--fix mends {mendable})" if mendable else ""
         done = f", {many(mended, 'mend')} made" if args.fix else ""
         read = f"{many(len(found.files), 'file')}, {many(len(found.claims), 'model')}"
-        print(f"{read}: {verdict}{hint}{done}")
+        terminal.say(f"{read}: {verdict}{hint}{done}")
     return 1 if errors or (args.strict and warnings) else 0
 
 
@@ -154,13 +153,13 @@ def _say(
         data: dict[str, Any] = {**counts, "problems": [findings.as_data(p) for p in problems]}
         if facts is not None:
             data["facts"] = facts
-        print(json.dumps(data, indent=1, ensure_ascii=False))
+        terminal.say_data(data)
     elif args.format == "sarif":
-        print(findings.sarif(problems, effcc.__version__))
+        terminal.say(findings.sarif(problems, effcc.__version__))
     elif args.format == "github":
-        print(findings.github(problems))
+        terminal.say(findings.github(problems))
     elif problems:
-        print(findings.text(problems, files), file=sys.stderr)
+        terminal.say(findings.text(problems, files), error=True)
 
 
 def _facts(claim: Claim) -> dict[str, Any]:
@@ -189,12 +188,6 @@ def _said(claim: Claim) -> Iterator[tuple[str, str, str, Place]]:
 
 
 def _print_facts(claim: Claim) -> None:
-    from effcc import terminal
-    from effcc.report import findings
-
-    print(findings.printable(f"{claim.name} ({claim.place.short})"))
-    rows = [
-        tuple(findings.printable(cell) for cell in (f"  {key}", origin, value))
-        for key, origin, value, _ in _said(claim)
-    ]
-    print(terminal.table(("  fact", "origin", "value"), rows) + "\n")
+    terminal.say(f"{claim.name} ({claim.place.short})")
+    rows = [(f"  {key}", origin, value) for key, origin, value, _ in _said(claim)]
+    terminal.say(terminal.table(("  fact", "origin", "value"), rows) + "\n")

@@ -19,6 +19,7 @@ from effcc import (
     reproduction,
     routes,
     runs,
+    terminal,
     verdicts,
 )
 from effcc.ground.errors import UserError
@@ -47,17 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if _is_in_cache(error.filename):
             named = os.environ["EFFCC_CACHE"]
-            print(f"EFFCC_CACHE={named}: {error.strerror}; name another folder", file=sys.stderr)
+            terminal.say(f"EFFCC_CACHE={named}: {error.strerror}; name another folder", error=True)
             return 2
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
-        print(
+        terminal.say(
             f"{error.filename or 'a file'}: {error.strerror}; nothing was left half-written",
-            file=sys.stderr,
+            error=True,
         )
         return 3
     except (KeyboardInterrupt, SystemExit):  # the second is how Lightning ends on Ctrl-C
-        print("stopped", file=sys.stderr)
+        terminal.say("stopped", error=True)
         return 130
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
+from effcc import terminal
 from effcc.ground.words import many
 from effcc.proof.comparison import AGREES, DIFFERS, DISPUTED, NOT_COMPARED
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from effcc.catalog.registry import Entry
     from effcc.ground.errors import Problem
     from effcc.nn.census import Census
@@ -60,7 +61,7 @@ def conclude(rows: Sequence[Comparison], problems: Sequence[Problem]) -> None:
     for name, several in ((DISPUTED, DISPUTED), (DIFFERS, "differ"), (NOT_COMPARED, NOT_COMPARED)):
         told += [many(count[name], name, several)] if count[name] else []
     for problem in problems:
-        print(problem, file=sys.stderr)
+        terminal.say(problem, error=True)
     verdict = many(len(problems), "problem") if problems else "no problem"
     _wrapped(_console(), f"{', '.join(told)}: {verdict}")
 
@@ -124,11 +125,5 @@ def _wrapped(console: Console, text: str, indent: str = "", *, bold: int = 0) ->
         console.print(printed, soft_wrap=True)
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave it to the door, which knows that a reader may have enough."""
-        raise BrokenPipeError
-
-
 def _console() -> Console:
-    return _Console(highlight=False)
+    return terminal.console(highlight=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +33,7 @@ def export(args: argparse.Namespace) -> int:
     for line in written(
         spec, checkpoint, at, folder, formats, routing=args.routing, push=args.push
     ):
-        print(line)
+        terminal.say(line)
     return 0
 
 
@@ -44,33 +43,33 @@ def weights(args: argparse.Namespace) -> int:
 
     at = home.find()
     if args.action == "list":
-        print(terminal.table(("variant", "cached", "file"), known(at)))
+        terminal.say(terminal.table(("variant", "cached", "file"), known(at)))
         return 0
     if not args.name:
         raise UsageError(
             f"weights pull: name a variant; there are: {', '.join(registry.names(at))}"
         )
     spec = registry.load(args.name, at)
-    print(pull(spec, Path(args.file) if args.file else None))
-    print(f"start from them: effcc fit --config registry/{spec.name}.yaml --recipe.pretrained true")
+    terminal.say(pull(spec, Path(args.file) if args.file else None))
+    terminal.say(
+        f"start from them: effcc fit --config registry/{spec.name}.yaml --recipe.pretrained true"
+    )
     return 0
 
 
 def shards(args: argparse.Namespace) -> int:
     """Pack a folder of images into tar shards, or check such shards."""
-    from rich.console import Console
-
     from effcc.sources import pack
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal.console(soft_wrap=True, highlight=False)
     if args.check:
         with terminal.counting(console) as report:
             packed, wrong = pack.check(Path(args.folder), report)
         for line in wrong:
-            print(line, file=sys.stderr)
+            terminal.say(line, error=True)
         found = many(len(wrong), "problem") if wrong else "no problem"
         images = sum(split.done for split in packed.splits.values())
-        print(f"{many(len(packed.shards), 'shard')}, {many(images, 'image')}: {found}")
+        terminal.say(f"{many(len(packed.shards), 'shard')}, {many(images, 'image')}: {found}")
         return 1 if wrong else 0
     if not args.out:
         raise UsageError("shards: name the folder for the shards too, or --check")
@@ -83,8 +82,8 @@ def shards(args: argparse.Namespace) -> int:
     for name in names:
         split = packed.splits[name]
         images, inside = many(split.images, "image"), many(len(split.shards), "shard")
-        print(f"{name:<6}{images:>17} in {inside}")
-    print(f"train on them: --data.source shards --data.root {shlex.quote(str(out))}")
+        terminal.say(f"{name:<6}{images:>17} in {inside}")
+    terminal.say(f"train on them: --data.source shards --data.root {shlex.quote(str(out))}")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ def _list(words: Sequence[str], as_json: bool) -> int:
     beside = history.beside([line.record for line in lines], at)
     lines = [_standing(line, record) for line, record in zip(lines, beside, strict=True)]
     if as_json:
-        print(json.dumps([_row(line) for line in lines], indent=1, ensure_ascii=False))
+        terminal.say_data([_row(line) for line in lines])
         return 0
     heads = (
         *("record", "variant", "verb", "on", "top-1, ms a call, or apart", "seed", "commit"),
@@ -54,11 +53,13 @@ def _list(words: Sequence[str], as_json: bool) -> int:
         )
         for line in lines
     ]
-    print(terminal.table(heads, cells) if lines else "nothing was measured yet: effcc fit does")
+    terminal.say(
+        terminal.table(heads, cells) if lines else "nothing was measured yet: effcc fit does"
+    )
     wrong = [line.record for line in lines if edited(line.record)]
     files = sorted({p.place.file for p in problems} | {r.place().file for r in wrong})
     if files:
-        print(f"\nwrong, as effcc check says: {', '.join(files)}")
+        terminal.say(f"\nwrong, as effcc check says: {', '.join(files)}")
     return 0
 
 
@@ -67,10 +68,10 @@ def _show(words: Sequence[str], as_json: bool) -> int:
     assert record.filed
     data = dict(record.filed.data)
     if as_json:
-        print(json.dumps(data, indent=1, ensure_ascii=False))
+        terminal.say_data(data)
         return 0
-    print(f"{record.variant}/{record.id}: {record.filed.seal}\n")
-    print("\n".join(tally.outline(data)))
+    terminal.say(f"{record.variant}/{record.id}: {record.filed.seal}\n")
+    terminal.say("\n".join(tally.outline(data)))
     return 0
 
 
@@ -85,9 +86,9 @@ def _compare(words: Sequence[str], as_json: bool) -> int:
     accuracies = [record for record in found if isinstance(record, Record)]
     times = [record for record in found if isinstance(record, Bench)]
     if as_json:
-        print(json.dumps(tally.compared(accuracies) or tally.ratios(times), indent=1))
+        terminal.say_data(tally.compared(accuracies) or tally.ratios(times))
         return 0
-    print("\n".join(tally.accuracies(accuracies) if accuracies else tally.times(times)))
+    terminal.say("\n".join(tally.accuracies(accuracies) if accuracies else tally.times(times)))
     return 0
 
 
@@ -98,10 +99,10 @@ def _diff(words: Sequence[str], as_json: bool) -> int:
     _of_one_kind("diff", pair)
     found = ledger.differences(one, other)
     if as_json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        terminal.say_data(found)
         return 0
     heads = (one.id, other.id)
-    print(tally.changes(found, heads) if found else "no difference but in what came out")
+    terminal.say(tally.changes(found, heads) if found else "no difference but in what came out")
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from effcc import request
+from effcc import request, terminal
 from effcc.ground import home
 from effcc.ground.errors import UsageError
 from effcc.nn import engines
@@ -35,10 +35,8 @@ def bench(args: argparse.Namespace) -> int:
     at, spec, checkpoint = request.resolve(args, source=None)
     if args.print_config:
         return request.print_config(spec)
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"[bold]{spec.name}[/]  {spec.summary}")
+    console = terminal.console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]{spec.name}[/]  {terminal.plain(spec.summary)}")
     from effcc import stopwatch
     from effcc.catalog import timings
     from effcc.train import bench
@@ -58,8 +56,8 @@ def bench(args: argparse.Namespace) -> int:
 
     path = timings.save(found, at)
     cards.write(at)
-    console.print(f"record    {at.shown(path)}")
-    console.print(f"card      {at.shown(at.models / f'{spec.name}.md')}")
+    console.print(f"record    {at.shown(path)}", markup=False)
+    console.print(f"card      {at.shown(at.models / f'{spec.name}.md')}", markup=False)
     return 0
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +28,12 @@ def list_(args: argparse.Namespace) -> int:
     if args.sort:
         found = query.ordered(found, args.sort)
     if args.json:
-        print(json.dumps([rows.plain(row) for row in found], indent=1, ensure_ascii=False))
+        terminal.say_data([rows.plain(row) for row in found])
         return 0
     if found:
-        print(terminal.table(_HEADS, [_cells(row) for row in found]))
+        terminal.say(terminal.table(_HEADS, [_cells(row) for row in found]))
     if len(found) < len(every):
-        print(f"{len(found)} of {many(len(every), 'variant')}", file=sys.stderr)
+        terminal.say(f"{len(found)} of {many(len(every), 'variant')}", error=True)
     return 0
 
 
@@ -79,7 +77,7 @@ def show(args: argparse.Namespace) -> int:
 
         path = Path(args.out or f"{spec.name}-augmentations.png")
         sheet.write(Path(args.augmentations), spec, path)
-        print(f"wrote {path}")
+        terminal.say(f"wrote {path}")
         return 0
     if args.resolved:
         ordered = [key for key in settings_in_order() if key in spec.origins]
@@ -87,21 +85,27 @@ def show(args: argparse.Namespace) -> int:
             origin = spec.origins[key]
             was = origin.overrides
             note = f"  (overrides {terminal.setting(was.value)} of {was.place})" if was else ""
-            print(f"{key:<31} {terminal.setting(origin.value):<24} {origin.place}{note}")
+            terminal.say(f"{key:<31} {terminal.setting(origin.value):<24} {origin.place}{note}")
         return 0
-    print(f"{spec.name}: {spec.summary}\nentry {spec.entry} ({claims[spec.entry].place.short})\n")
+    terminal.say(
+        f"{spec.name}: {spec.summary}\nentry {spec.entry} ({claims[spec.entry].place.short})\n"
+    )
     rows = [
         (row.key, row.verdict, row.claimed, row.computed)
         for row in verify.compare(claims[spec.entry], spec)
         if row.key in _SHOWN or row.agrees is False
     ]
     if rows:
-        print(terminal.table(("figure", "verdict", "claimed", "computed"), rows), end="\n\n")
+        terminal.say(terminal.table(("figure", "verdict", "claimed", "computed"), rows), end="\n\n")
     cost = count(spec.network, spec.preprocessing.image_size)
     counted = [(figure.name, figure.value) for figure in origins.computed(spec, cost)]
-    print(terminal.table(("computed from the code", ""), counted))
-    print(f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from")
-    print(f"effcc verify {spec.name}            holds everything that is claimed against the code")
+    terminal.say(terminal.table(("computed from the code", ""), counted))
+    terminal.say(
+        f"\neffcc show {spec.name} --resolved   prints every setting and where it comes from"
+    )
+    terminal.say(
+        f"effcc verify {spec.name}            holds everything that is claimed against the code"
+    )
     return 0
 
 
@@ -112,8 +116,8 @@ def new(args: argparse.Namespace) -> int:
     at = home.find()
     files = scaffold.new(args.name, args.base, at)
     for file in files:
-        print(f"wrote {at.shown(file)}")
-    print(f"edit them, then: effcc check && effcc fit --config {at.shown(files[0])}")
+        terminal.say(f"wrote {at.shown(file)}")
+    terminal.say(f"edit them, then: effcc check && effcc fit --config {at.shown(files[0])}")
     return 0
 
 
@@ -132,12 +136,12 @@ def docs(args: argparse.Namespace) -> int:
     if args.check:
         stale = cards.stale(at, beside)
         for path in stale:
-            print(f"{at.shown(path)}: out of date; run effcc docs", file=sys.stderr)
+            terminal.say(f"{at.shown(path)}: out of date; run effcc docs", error=True)
         verdict = f"{many(len(stale), 'page')} out of date" if stale else "all pages are up to date"
-        print(verdict)
+        terminal.say(verdict)
         return 1 if stale else 0
     for path in cards.write(at, beside):
-        print(f"wrote {at.shown(path)}")
+        terminal.say(f"wrote {at.shown(path)}")
     return 0
 
 

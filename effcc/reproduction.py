@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcc import checkout, exchange, rerun, tally
+from effcc import checkout, exchange, rerun, tally, terminal
 from effcc.ground import home
 from effcc.ground.errors import UsageError, UserError
 from effcc.ground.home import Home
@@ -239,6 +239,4 @@ def _bits(then: Record, now: Record) -> str:
 
 
 def _console() -> Console:
-    from rich.console import Console
-
-    return Console(soft_wrap=True, quiet=not process.is_first())
+    return terminal.console(soft_wrap=True, quiet=not process.is_first())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effcc import terminal
 from effcc.ground import home
 from effcc.ground.errors import BadFile, Place, Problem, UsageError
 from effcc.train import process
@@ -58,7 +58,7 @@ def print_config(spec: Spec) -> int:
     if spec.origins["network.num_classes"].layer == "default":
         del settings["network"]["num_classes"]  # still for the data to say
     data = {"model": spec.entry, "summary": spec.summary, "seed": spec.seed} | settings
-    print(yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), end="")
+    terminal.say(yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), end="")
     return 0
 
 
@@ -82,6 +82,6 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
         )
     if process.is_first():
         if newest.instead:
-            print(f"{newest.instead}; taking the one before it", file=sys.stderr)
-        print(f"checkpoint {at.shown(newest.checkpoint.path)}", file=sys.stderr)
+            terminal.say(f"{newest.instead}; taking the one before it", error=True)
+        terminal.say(f"checkpoint {at.shown(newest.checkpoint.path)}", error=True)
     return newest.checkpoint

@@ -96,11 +96,12 @@ def spec(record: Record, at: Home, elsewhere: Mapping[str, Any]) -> Spec:
     """The variant with the record's settings over everything.
 
     Raises:
-        NotTheSame: this version does not take them.
+        NotTheSame: this version does not take them, or they name a command.
     """
     from effcc.catalog import registry
     from effcc.catalog.spec import digest
 
+    _hold_pipes(record, elsewhere)
     file = registry.file(record.variant, at)
     with overlay(record, complete=True) as over:
         try:
@@ -126,7 +127,10 @@ def same_images(record: Record, source: Source) -> None:
     Raises:
         NotTheSame: they differ.
     """
-    data, here = record.dataset, source.split(record.dataset.split)
+    data, names = record.dataset, ("test", "val", "train")
+    here = next((of for of in map(source.split, names) if of.name == data.split), None)
+    if here is None:
+        raise NotTheSame(f"other images: {source.title} has no split {data.split[:80]!r}")
     train = len(source.split("train")) if data.train_images else 0
     for what, then, now in (
         ("fingerprint", data.fingerprint, here.fingerprint),
@@ -141,7 +145,11 @@ def same_images(record: Record, source: Source) -> None:
 
 
 def source(record: Record, elsewhere: Mapping[str, Any]) -> Source:
-    """The record's images, opened without asking the registry of today."""
+    """The record's images, opened without asking the registry of today.
+
+    Raises:
+        NotTheSame: only a command, which the record names, would bring them.
+    """
     from effcc.catalog.spec import Data, rule
     from effcc.sources.known import SOURCES
 
@@ -150,4 +158,21 @@ def source(record: Record, elsewhere: Mapping[str, Any]) -> Source:
         default = record.settings["data"].get(field.name, rule(f"data.{field.name}").get("default"))
         value = elsewhere.get(f"data.{field.name}", default)
         values[field.name] = tuple(value) if isinstance(value, list) else value
+    _hold_pipes(record, elsewhere)
     return SOURCES[record.dataset.name](Data(**values))
+
+
+def _hold_pipes(record: Record, elsewhere: Mapping[str, Any]) -> None:
+    """Refuse a command that only the record names: a record is data, whoever wrote it.
+
+    Raises:
+        NotTheSame: it names one, and nobody typed it again.
+    """
+    for name, value in record.settings["data"].items():
+        texts = value if isinstance(value, list) else [value]
+        pipe = next((t for t in texts if isinstance(t, str) and t.startswith("pipe:")), None)
+        if pipe and f"data.{name}" not in elsewhere:
+            raise NotTheSame(
+                f"the record's data.{name} runs a command, {pipe[:80]!r}; a pipe may only be "
+                f"typed: add --data.{name} and what you trust"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from effcc import request
+from effcc import request, terminal
 from effcc.ground.words import many, three
 from effcc.terminal import item, numbers
 from effcc.train import process
@@ -24,12 +24,10 @@ def routing(args: argparse.Namespace) -> int:
     assert checkpoint is not None
     if not process.is_first():  # one device measures
         return 0
-    from rich.console import Console
-
     from effcc.catalog import routings
     from effcc.train import routing, run
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal.console(soft_wrap=True, highlight=False)
     spec, source = run.prepare(spec)
     made = routing.measure(spec, source, at, args.command, checkpoint, args.split, args.images)
     console.print(f"[bold]{spec.name}[/]  what its experts do")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,10 +89,10 @@ def predict(args: argparse.Namespace) -> int:
             {"file": p.file, "classes": [{"class": c, "probability": v} for c, v in p.classes]}
             for p in predictions
         ]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        terminal.say_data(rows)
         return 0
     rows = [(p.classes[0][0], f"{100 * p.classes[0][1]:.1f} %", p.file) for p in predictions]
-    print(terminal.table(("class", "probability", "file"), rows))
+    terminal.say(terminal.table(("class", "probability", "file"), rows))
     return 0
 
 
@@ -127,7 +126,7 @@ def _evaluate(args: argparse.Namespace, split: str) -> int:
 
 def _announce(spec: Spec, at: Home, console: Console) -> None:
     source = spec.origins["data.source"]
-    console.print(f"[bold]{spec.name}[/]  {spec.summary}", highlight=False)
+    console.print(f"[bold]{spec.name}[/]  {terminal.plain(spec.summary)}", highlight=False)
     if source.layer == "default":
         console.print(
             "No data was named: training on the embedded handwritten digits (8x8 scans).\n"
@@ -167,13 +166,12 @@ def _conclude(record: Any, at: Home, console: Console) -> int:
             f"  trained     {many(record.steps, 'step')} in {clock(record.seconds)}",
             highlight=False,
         )
-    console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False)
-    console.print(f"  record      {at.shown(path)}", highlight=False)
-    console.print(f"  card        {at.shown(at.models / f'{record.variant}.md')}", highlight=False)
+    console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False, markup=False)
+    console.print(f"  record      {at.shown(path)}", highlight=False, markup=False)
+    card = at.shown(at.models / f"{record.variant}.md")
+    console.print(f"  card        {card}", highlight=False, markup=False)
     return 0
 
 
 def _console() -> Console:
-    from rich.console import Console
-
-    return Console(soft_wrap=True, quiet=not process.is_first())
+    return terminal.console(soft_wrap=True, quiet=not process.is_first())

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effcc import terminal
 from effcc.ground.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -47,16 +48,20 @@ def build(args: argparse.Namespace, at: Home, beside: Mapping[Path, str]) -> int
         from effcc.report import cards
 
         for path in cards.write(at, beside):
-            print(f"wrote {at.shown(path)}")
+            terminal.say(f"wrote {at.shown(path)}")
         pages(config, out, demo=None if args.no_demo else made, offline=args.offline)
     shown = shlex.quote(at.shown(out))
-    print(f"built {shown}/; look at it: python -m http.server -d {shown}, at http://localhost:8000")
+    terminal.say(
+        f"built {shown}/; look at it: python -m http.server -d {shown}, at http://localhost:8000"
+    )
     if archive:
         from effcc.report import offline
 
         offline.pack(out, archive)
         size = archive.stat().st_size / 1e6
-        print(f"wrote {at.shown(archive)}, {size:.1f} MB; unpacked, index.html opens as a file too")
+        terminal.say(
+            f"wrote {at.shown(archive)}, {size:.1f} MB; unpacked, index.html opens as a file too"
+        )
     return 0
 
 
@@ -155,4 +160,4 @@ def _exhibit(at: Home, named: str | None, folder: Path) -> None:
     shown = exhibit.make(at, Path(named) if named else None, folder)
     measured = shown.measured
     right = f", right on {measured.correct} of {measured.n}" if measured else ""
-    print(f"a model to try: {shown.variant}, SHA-256 {shown.sha256[:8]}…{right}")
+    terminal.say(f"a model to try: {shown.variant}, SHA-256 {shown.sha256[:8]}…{right}")

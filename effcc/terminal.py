@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from effcc.ground.words import many, three
+from effcc.ground import jsontext
+from effcc.ground.words import in_a_line, many, printable, three
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +20,55 @@ if TYPE_CHECKING:
 _INDENT = 10  # of lines beside a name
 
 
+def say(text: object, *, end: str = "\n", error: bool = False) -> None:
+    """Print a text, whoever wrote it; on the error stream if it is about an `error`."""
+    print(printable(str(text)), end=end, file=sys.stderr if error else sys.stdout)
+
+
+def say_data(data: Any) -> None:
+    """Print data as JSON."""
+    print(jsontext.text(data))
+
+
+def console(**how: Any) -> Console:
+    """A console on which texts are as `say` has them, and colours are its own alone."""
+    from rich.console import Console, RenderHook
+    from rich.segment import Segment
+
+    class Plain(RenderHook):
+        def process_renderables(self, renderables: list[Any]) -> list[Any]:
+            return [Shown(of) for of in renderables]
+
+    class Shown:
+        def __init__(self, of: Any) -> None:
+            self.of = of
+
+        def __rich_console__(self, console: Console, options: Any) -> Any:
+            for segment in console.render(self.of, options):
+                text, style, control = segment
+                yield segment if control else Segment(printable(text), style)
+
+    class Broken(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to the door, which knows that a reader may have enough."""
+            raise BrokenPipeError
+
+    made = Broken(**how)
+    made.push_render_hook(Plain())
+    return made
+
+
+def plain(text: str) -> str:
+    """A text beside rich's markup, and none itself."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell."""
+    rows = [tuple(map(in_a_line, row)) for row in rows]
+    heads = tuple(map(in_a_line, heads))
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -30,6 +78,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], names: int = 0) -> list[str]:
     """Lines of columns set to the right, but for the first `names`."""
+    rows = [tuple(map(in_a_line, row)) for row in rows]
+    heads = tuple(map(in_a_line, heads))
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     return [
         "  ".join(
@@ -82,7 +132,7 @@ def setting(value: Any) -> str:
         return many(len(value), "stage") if "repeats" in value[0] else json.dumps(value)
     if isinstance(value, list):
         return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
-    return "null" if value is None else str(value)
+    return "null" if value is None else in_a_line(str(value))
 
 
 @contextlib.contextmanager
@@ -126,7 +176,8 @@ def outcome(record: Record) -> str:
     assert top1.low is not None
     assert top1.high is not None
     lines = [
-        f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] on {data.title}, {data.split}",
+        f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] "
+        f"on {plain(data.title)}, {plain(data.split)}",
         f"  right       {top1.correct} of {many(top1.n or 0, 'image')}; "
         f"95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %",
     ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from effcc import terminal
 from effcc.ground import home
 from effcc.ground.errors import Place, UsageError
 
@@ -135,7 +135,7 @@ def _verify(entries: Sequence[Entry], chosen: Sequence[Entry], at: Home, *, as_j
     problems = sorted({*problems, *verify.unneeded(entries, compared)})
     if as_json:
         found = {"variants": [_data(v) for v in verdicts], "problems": [str(p) for p in problems]}
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        terminal.say_data(found)
     else:
         from effcc import evidence
 
@@ -189,7 +189,10 @@ def _explain(figure: str, entries: Sequence[Entry], *, as_json: bool) -> int:
             told.append(traces.data(entry, fact, found))
         else:
             told.append(traces.text(entry, figure, fact, found, width))
-    print(json.dumps(told, indent=1, ensure_ascii=False) if as_json else "\n\n".join(told))
+    if as_json:
+        terminal.say_data(told)
+    else:
+        terminal.say("\n\n".join(told))
     return 0
 
 

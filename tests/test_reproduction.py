@@ -1,5 +1,6 @@
 """A record can be run again, as what it was, and leaves nothing behind."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -229,13 +230,16 @@ def test_a_setting_that_this_version_does_not_know_is_named(effcc):
     assert said.rstrip().endswith("try --at-commit")
 
 
-def test_a_record_cannot_run_a_command(effcc):
+@pytest.mark.parametrize("how", [(), ("--at-commit",)])
+@pytest.mark.parametrize("named", ["pipe:touch ran", ["a.tar", "pipe:touch ran"]])
+def test_a_record_cannot_run_a_command(effcc, how, named):
     """A pipe may be typed, but a record is a file."""
     settings = json.loads(json.dumps(dict(effcc.fit.settings)))
-    settings["data"] |= {"source": "shards", "root": ".", "train": "pipe:touch ran"}
-    code, said = effcc(rewritten(effcc, effcc.fit, settings=settings))
+    settings["data"] |= {"source": "shards", "root": ".", "train": named}
+    dataset = dataclasses.replace(effcc.fit.dataset, name="shards")
+    code, said = effcc(rewritten(effcc, effcc.fit, settings=settings, dataset=dataset), *how)
     assert code == 3
-    assert "runs a command; a pipe may only be typed" in said
+    assert "data.train runs a command, 'pipe:touch ran'; a pipe may only be typed" in said
     assert not (effcc.home.root / "ran").exists()
 
 

@@ -14,6 +14,9 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 # Escapes that could be half a character, and numbers that no measurement gives.
 _ODD = re.compile(r"\\u|[0-9]{300}")
 
+# What JSON leaves as it is and a terminal does not; see `words.printable`.
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
 
 class NotPlain(ValueError):
     """Not JSON as everybody writes it; the reader of YAML says what is wrong, or takes it."""
@@ -34,6 +37,12 @@ def parse(text: str, depth: int) -> Any:
         raise NotPlain(str(error)) from None
     _hold(data, depth)
     return data
+
+
+def text(data: Any) -> str:
+    """Data as JSON for people and programs: what no terminal should be sent is an escape."""
+    written = json.dumps(data, indent=1, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def find(text: str, path: tuple[str | int, ...]) -> tuple[int, int]:

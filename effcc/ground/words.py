@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+# Characters that move or colour a terminal, turn the order of letters round, or are half of one.
+_UNSEEN = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+)
+_IN_LINES, _IN_A_LINE = re.compile(f"[{_UNSEEN}]"), re.compile(rf"[\t\n{_UNSEEN}]")
 
 
 def many(number: float, one: str, several: str = "") -> str:
@@ -22,6 +29,16 @@ def three(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def printable(words: str) -> str:
+    """Lines with escapes in the place of what moves, colours or misleads a terminal."""
+    return _IN_LINES.sub(_escape, words)
+
+
+def in_a_line(words: str) -> str:
+    """The same of what is to stay in a line, or a cell of a table."""
+    return _IN_A_LINE.sub(_escape, words)
+
+
 def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
     import difflib
@@ -29,3 +46,7 @@ def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     folded = {other.casefold(): other for other in known}
     match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
     return f"; did you mean {folded[match[0]]!r}?" if match else ""
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

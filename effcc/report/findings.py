@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from effcc.claims import rules
+from effcc.ground import jsontext
 from effcc.ground.errors import Problem
+from effcc.ground.words import in_a_line
 
 _WIDTH = 100  # of an excerpt
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def text(problems: Iterable[Problem], files: Mapping[str, str]) -> str:
@@ -25,7 +24,7 @@ def text(problems: Iterable[Problem], files: Mapping[str, str]) -> str:
     """
     lines: list[str] = []
     for problem in problems:
-        lines.append(f"{printable(str(problem))}{_code(problem)}")
+        lines.append(f"{in_a_line(str(problem))}{_code(problem)}")
         lines += _excerpt(problem, files)
     return "\n".join(lines)
 
@@ -67,7 +66,7 @@ def sarif(problems: Sequence[Problem], version: str) -> str:
             }
         ],
     }
-    return json.dumps(log, indent=1, ensure_ascii=False)
+    return jsontext.text(log)
 
 
 def github(problems: Iterable[Problem]) -> str:
@@ -78,11 +77,6 @@ def github(problems: Iterable[Problem]) -> str:
 def severity(problem: Problem) -> str:
     """`error` or `warning`."""
     return "error" if rules.is_error(problem.code) else "warning"
-
-
-def printable(words: str) -> str:
-    """Text from a file without what moves or colours a terminal."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _code(problem: Problem) -> str:
@@ -98,8 +92,8 @@ def _excerpt(problem: Problem, files: Mapping[str, str]) -> list[str]:
         return []
     line, at = lines[place.line - 1], place.col - 1
     start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
-    before = printable(line[start:at].replace("\t", " "))
-    after = printable(line[at : start + _WIDTH].replace("\t", " "))
+    before = in_a_line(line[start:at].replace("\t", " "))
+    after = in_a_line(line[at : start + _WIDTH].replace("\t", " "))
     number = f"{place.line:>5}"
     return [f"{number} | {before}{after}", f"{' ' * len(number)} | {' ' * len(before)}^"]
 
@@ -155,4 +149,4 @@ def _escaped(words: str, more: str = "") -> str:
     """As GitHub's own toolkit escapes what would end a field or a line."""
     for character in f"%\r\n{more}":
         words = words.replace(character, f"%{ord(character):02X}")
-    return words
+    return in_a_line(words)

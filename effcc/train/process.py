@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from effcc.ground.errors import UserError
+from effcc.ground.words import printable
 
 # From malloc.h. Blocks of any size come from the heap, and the heap does not shrink.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -45,7 +46,7 @@ def complain(error: UserError) -> None:
     launcher, end the others while they wait. A mistake that one finds alone is said by that one.
     """
     if is_first():
-        print(error, file=sys.stderr, flush=True)
+        print(printable(str(error)), file=sys.stderr, flush=True)
         if isinstance(error, LostProcess):
             _wait(FIRST_WAITS, _a_child_has_ended)
         return
@@ -58,7 +59,8 @@ def complain(error: UserError) -> None:
         return
     ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
     rank = next(rank for rank in (*ranks, "0") if rank)
-    print(f"process {rank} on {platform.node()}: {error}", file=sys.stderr, flush=True)
+    said = printable(f"process {rank} on {platform.node()}: {error}")
+    print(said, file=sys.stderr, flush=True)
     if _FIRST in os.environ:  # it ends by what it lost, not by Lightning's kill on a dead child
         _wait(FIRST_WAITS, _first_is_gone)
 
