@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import effcc
 from effcc.ground import home
-from effcc.ground.errors import BadFile, Place, Problem, UsageError
+from effcc.ground.errors import BadFile, Place, Problem, UsageError, printable
 from effcc.ground.words import many
 
 if TYPE_CHECKING:
@@ -190,11 +190,10 @@ def _said(claim: Claim) -> Iterator[tuple[str, str, str, Place]]:
 
 def _print_facts(claim: Claim) -> None:
     from effcc import terminal
-    from effcc.report import findings
 
-    print(findings.printable(f"{claim.name} ({claim.place.short})"))
+    print(printable(f"{claim.name} ({claim.place.short})"))
     rows = [
-        tuple(findings.printable(cell) for cell in (f"  {key}", origin, value))
+        tuple(printable(cell) for cell in (f"  {key}", origin, value))
         for key, origin, value, _ in _said(claim)
     ]
     print(terminal.table(("  fact", "origin", "value"), rows) + "\n")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 COMMAND_LINE = "command line"  # the file of what was typed there
+_MOVES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(ValueError):
     """Bad input: the message says what to do, `exit_code` is what the command ends with."""
 
     exit_code = 3
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class UsageError(UserError):
@@ -49,11 +54,8 @@ class Problem(NamedTuple):
     mend: tuple[str, str] | None = None
 
     def __str__(self) -> str:
-        return (
-            f"{self.place}: {self.key}: {self.message}"
-            if self.key
-            else f"{self.place}: {self.message}"
-        )
+        said = f"{self.key}: {self.message}" if self.key else self.message
+        return printable(f"{self.place}: {said}")
 
 
 class BadFile(UserError):
@@ -67,3 +69,8 @@ class BadFile(UserError):
 
     def __reduce__(self) -> tuple[type[BadFile], tuple[Problem, ...]]:
         return type(self), self.problems
+
+
+def printable(words: str) -> str:
+    """Text from a file on one line, without what moves or colours a terminal."""
+    return _MOVES.sub(lambda found: found[0].encode("unicode_escape").decode(), words)

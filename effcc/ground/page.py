@@ -36,9 +36,8 @@ class Part(NamedTuple):
     arrow: int = -1  # where an arrow stands inside, at which the comment ends on the page
 
 
-def may_hold_index(path: Path) -> bool:
+def may_hold_index(text: str) -> bool:
     """Whether a page is worth reading for a model-index."""
-    text = path.read_text("utf-8-sig", errors="replace")
     return bool(_comments(text)) or _front_matter(text) is not None
 
 

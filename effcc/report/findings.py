@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from effcc.claims import rules
-from effcc.ground.errors import Problem
+from effcc.ground.errors import Problem, printable
 
 _WIDTH = 100  # of an excerpt
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def text(problems: Iterable[Problem], files: Mapping[str, str]) -> str:
@@ -25,7 +23,7 @@ def text(problems: Iterable[Problem], files: Mapping[str, str]) -> str:
     """
     lines: list[str] = []
     for problem in problems:
-        lines.append(f"{printable(str(problem))}{_code(problem)}")
+        lines.append(f"{problem}{_code(problem)}")
         lines += _excerpt(problem, files)
     return "\n".join(lines)
 
@@ -78,11 +76,6 @@ def github(problems: Iterable[Problem]) -> str:
 def severity(problem: Problem) -> str:
     """`error` or `warning`."""
     return "error" if rules.is_error(problem.code) else "warning"
-
-
-def printable(words: str) -> str:
-    """Text from a file without what moves or colours a terminal."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _code(problem: Problem) -> str:

@@ -16,12 +16,14 @@ import time
 import traceback
 from pathlib import Path
 
+from fuzz import answers
 from fuzz.guard import Guard, Violation
 
-from effcc.ground.errors import BadFile, UserError
+from effcc.ground.errors import UserError
 
 MAX_INPUT = 2**20  # bytes
-_HEAD = struct.Struct("<?QddQ")  # running, inputs, slowest, most bytes, length of the input
+# Running, inputs, of them answered, slowest, most bytes, length of the input.
+_HEAD = struct.Struct("<?QQddQ")
 _TRIES = 300  # runs that make a finding smaller
 _SECONDS = 10.0
 
@@ -34,20 +36,25 @@ class Seen:
             path.write_bytes(bytes(_HEAD.size + MAX_INPUT))
         with path.open("r+b") as file:
             self.map = mmap.mmap(file.fileno(), 0)
-        self.inputs, self.slowest, self.most = 0, 0.0, 0.0
+        self.inputs, self.answered, self.slowest, self.most = 0, 0, 0.0, 0.0
 
     def begin(self, data):
         self.inputs += 1
         end = _HEAD.size + len(data)
         self.map[_HEAD.size : end] = data
-        _HEAD.pack_into(self.map, 0, True, self.inputs, self.slowest, self.most, len(data))
+        self._write(True, len(data))
 
-    def end(self, seconds, most):
+    def end(self, answered, seconds, most):
+        self.answered += answered
         self.slowest, self.most = max(self.slowest, seconds), max(self.most, most)
-        _HEAD.pack_into(self.map, 0, False, self.inputs, self.slowest, self.most, 0)
+        self._write(False, 0)
+
+    def _write(self, running, length):
+        figures = self.inputs, self.answered, self.slowest, self.most
+        _HEAD.pack_into(self.map, 0, running, *figures, length)
 
     def read(self):
-        """(whether one is being read, how many were, seconds, bytes, the input)."""
+        """(whether one is being read, how many were, answered, seconds, bytes, the input)."""
         *figures, length = _HEAD.unpack_from(self.map)
         return *figures, bytes(self.map[_HEAD.size : _HEAD.size + length])
 
@@ -74,8 +81,9 @@ class Runner:
         if len(data) > MAX_INPUT:
             return
         self.seen.begin(data)
+        self.answered = False
         wrong = self.wrong(data)
-        self.seen.end(self.guard.seconds, self.guard.grown)
+        self.seen.end(self.answered, self.guard.seconds, self.guard.grown)
         if wrong and wrong[0] not in self.found:
             self.found.add(wrong[0])
             self.keep(self.smaller(data, wrong[0]), *wrong)
@@ -86,8 +94,9 @@ class Runner:
             with self.guard.watching():
                 try:
                     self.target.run(data, self.folder)
+                    self.answered = True
                 except UserError as error:
-                    told(error)
+                    answers.told(error)
         except (Exception, Violation) as error:
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if "/effcc/" in frame.filename] or frames
@@ -109,7 +118,7 @@ class Runner:
                     return data
                 self.seen.begin(cut)
                 wrong = self.wrong(cut)
-                self.seen.end(0, 0)
+                self.seen.end(False, 0, 0)
                 if wrong and wrong[0] == name:
                     data = cut
                 else:
@@ -127,16 +136,6 @@ def keep(folder, data, name, trace):
     digest = hashlib.sha256(data).hexdigest()[:16]
     (folder / f"{digest}.json").write_text(json.dumps({"name": name, "trace": trace}))
     (folder / digest).write_bytes(data)
-
-
-def told(error):
-    """Hold an error against what a person can use: words, each problem on one line."""
-    lines = [str(p) for p in error.problems] if isinstance(error, BadFile) else [str(error)]
-    assert lines, "an error without a word"
-    for line in lines:
-        line.encode()  # a lone surrogate cannot be printed
-        assert line.strip(), "an error without a word"
-        assert line.isprintable() or not isinstance(error, BadFile), f"not one line: {line!r}"
 
 
 def hypothesis(runner, arguments):

@@ -58,6 +58,7 @@ class Guard:
         self.writable = (os.path.realpath(folder),)
         self.readable = tuple(map(os.path.realpath, (folder, *python, *reads)))
         self.lazy = tuple(lazy)
+        "".encode("unicode_escape")  # which Python imports when first asked
         self.armed = False
         self.violations = []
         self.seconds = 0.0  # the last input took

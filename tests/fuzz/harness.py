@@ -54,6 +54,7 @@ class Outcome(NamedTuple):
     """What a run has seen, and the inputs that failed with what they did."""
 
     inputs: int
+    answered: int  # the others were refused with words, or failed
     found: dict[Path, str]
     seconds: float  # the slowest input took
     megabytes: float  # beyond the process's own, at most
@@ -62,7 +63,8 @@ class Outcome(NamedTuple):
     def line(self, name, engine):
         """The figures of a run."""
         return (
-            f"{name} ({engine}): {self.inputs} inputs, {len(self.found)} found, "
+            f"{name} ({engine}): {self.inputs} inputs, {self.answered} answered, "
+            f"{len(self.found)} found, "
             f"slowest {self.seconds:.2f} s, most {self.megabytes:.0f} MB"
         )
 
@@ -103,9 +105,10 @@ def run(target, engine, corpus, *, runs=1000, seed=1, seconds=60.0, grown=None):
                 env=os.environ | ENVIRONMENT,
             )
             stuck = _watched(child, seen, seconds + 120)
-            said.seek(max(0, said.tell() - 4000))
-            tail = said.read()[-4000:]
-        running, count, slowest, most, data = seen.read()
+            said.seek(0)
+            tail = said.read()
+            tail = tail if len(tail) < 4000 else f"{tail[:2000]}\n...\n{tail[-2000:]}"
+        running, count, answered, slowest, most, data = seen.read()
         if running:
             name = "never ends" if stuck else f"ends the process: {_ended(child.returncode)}"
             engines.keep(scratch / "findings", data, name, tail)
@@ -114,7 +117,7 @@ def run(target, engine, corpus, *, runs=1000, seed=1, seconds=60.0, grown=None):
         found = _collected(scratch / "findings", corpus)
         traces = "\n".join(trace for _, trace in found.values())
         names = {path: name for path, (name, _) in found.items()}
-        return Outcome(count, names, slowest, most / 1e6, traces)
+        return Outcome(count, answered, names, slowest, most / 1e6, traces)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

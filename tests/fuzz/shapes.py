@@ -92,3 +92,24 @@ def _piece(draw, text):
 
 
 _EDITS = (_word, _word, _value, _value, _line, _piece)
+
+
+def packed(*files):
+    """Several files as one input: each begins with FF, which no UTF-8 has, and which file it is."""
+    return b"".join(b"\xff" + bytes([48 + number]) + text for number, text in files)
+
+
+def unpacked(data, names):
+    """The files of an input by name; of two of the same name the last."""
+    parts = data.split(b"\xff")[1:]
+    return {names[(part[0] - 48) % len(names)]: part[1:] for part in parts if part}
+
+
+@st.composite
+def packs(draw, inputs):
+    """Inputs of several files, one or two of which are changed."""
+    files = draw(st.sampled_from(inputs)).split(b"\xff")[1:]
+    for _ in range(draw(st.integers(1, 2))):
+        at = draw(st.integers(0, len(files) - 1))
+        files[at] = files[at][:1] + draw(edited([files[at][1:]]))
+    return b"".join(b"\xff" + file for file in files)
