@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from effcc.ground.errors import printable
 from effcc.ground.words import many
 from effcc.proof.comparison import AGREES, DIFFERS, DISPUTED, NOT_COMPARED
 
@@ -71,7 +72,8 @@ def _table(rows: Sequence[Comparison], file: str, width: int) -> list[Text]:
     cells: list[tuple[str, ...]] = [heads]
     for row in rows:
         line = str(row.place.line) if row.claimed and row.place.file == file else ""
-        cells.append((row.key, line, row.claimed, row.computed, row.measured, row.verdict))
+        shown = (row.key, line, row.claimed, row.computed, row.measured, row.verdict)
+        cells.append(tuple(map(printable, shown)))
     widths = _widths(cells, width)
     styles = ["dim", *(_STYLES[row.verdict] for row in rows)]
     lines: list[Text] = []
@@ -118,7 +120,7 @@ def _wrapped(console: Console, text: str, indent: str = "", *, bold: int = 0) ->
     """Print text within the width; the first `bold` letters of it in bold."""
     lines = textwrap.wrap(text, console.width, subsequent_indent=indent, break_on_hyphens=False)
     for number, line in enumerate(lines):
-        printed = Text(line)
+        printed = Text(printable(line))
         if number == 0 and bold:
             printed.stylize("bold", 0, bold)
         console.print(printed, soft_wrap=True)

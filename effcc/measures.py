@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from effcc import request
+from effcc import request, terminal
 from effcc.ground import home
 from effcc.ground.errors import UsageError
 from effcc.nn import engines
@@ -38,7 +38,7 @@ def bench(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"[bold]{spec.name}[/]  {spec.summary}")
+    console.print(terminal.heading(spec.name, spec.summary))
     from effcc import stopwatch
     from effcc.catalog import timings
     from effcc.train import bench

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from effcc import options, terminal
 from effcc.ground import home
-from effcc.ground.errors import UsageError
+from effcc.ground.errors import UsageError, printable
 from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def show(args: argparse.Namespace) -> int:
             note = f"  (overrides {terminal.setting(was.value)} of {was.place})" if was else ""
             print(f"{key:<31} {terminal.setting(origin.value):<24} {origin.place}{note}")
         return 0
-    print(f"{spec.name}: {spec.summary}\nentry {spec.entry} ({claims[spec.entry].place.short})\n")
+    print(printable(f"{spec.name}: {spec.summary}"))
+    print(printable(f"entry {spec.entry} ({claims[spec.entry].place.short})") + "\n")
     rows = [
         (row.key, row.verdict, row.claimed, row.computed)
         for row in verify.compare(claims[spec.entry], spec)

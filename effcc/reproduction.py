@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from effcc import checkout, exchange, rerun, tally
 from effcc.ground import home
-from effcc.ground.errors import UsageError, UserError
+from effcc.ground.errors import UsageError, UserError, printable
 from effcc.ground.home import Home
 from effcc.nn import engines
 from effcc.train import process
@@ -71,7 +71,7 @@ def _announce(record: Record, console: Console) -> None:
     from effcc.catalog import results
 
     console.print(f"[bold]{record.variant}/{record.id}[/]", highlight=False)
-    console.print(f"  {record.command}", highlight=False, markup=False)
+    console.print(f"  {printable(record.command)}", highlight=False, markup=False)
     top1 = record.metrics["top1"]
     console.print(
         f"  {tally.share(top1)}: {top1.correct} of {top1.n}, at commit {tally.commit(record)}",

@@ -127,7 +127,7 @@ def _evaluate(args: argparse.Namespace, split: str) -> int:
 
 def _announce(spec: Spec, at: Home, console: Console) -> None:
     source = spec.origins["data.source"]
-    console.print(f"[bold]{spec.name}[/]  {spec.summary}", highlight=False)
+    console.print(terminal.heading(spec.name, spec.summary), highlight=False)
     if source.layer == "default":
         console.print(
             "No data was named: training on the embedded handwritten digits (8x8 scans).\n"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from effcc import terminal
+from effcc.ground.errors import printable
 from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def outline(data: Mapping[str, Any], indent: str = "") -> list[str]:
             lines += [f"{indent}{key}", *(f"{indent}  {row}" for row in table)]
         else:
             lines.append(f"{indent}{key:<{wide}}  {_value(value)}")
-    return lines
+    return list(map(printable, lines))
 
 
 def accuracies(records: Sequence[Record]) -> list[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from effcc.ground.errors import printable
 from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
+    from rich.text import Text
 
     from effcc.catalog.results import Record
 
@@ -21,6 +23,7 @@ _INDENT = 10  # of lines beside a name
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell."""
+    heads, *rows = _printable((heads, *rows))
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -30,6 +33,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], names: int = 0) -> list[str]:
     """Lines of columns set to the right, but for the first `names`."""
+    heads, *rows = _printable((heads, *rows))
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     return [
         "  ".join(
@@ -38,6 +42,17 @@ def numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], names: int = 0)
         )
         for row in (heads, *rows)
     ]
+
+
+def _printable(rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    return [[printable(cell) for cell in row] for row in rows]
+
+
+def heading(name: str, words: str) -> Text:
+    """A name in bold with words beside it, whatever a file has put into them."""
+    from rich.text import Text
+
+    return Text.assemble((name, "bold"), "  ", printable(words))
 
 
 def item(name: str, *lines: str) -> list[str]:
@@ -81,8 +96,9 @@ def setting(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return many(len(value), "stage") if "repeats" in value[0] else json.dumps(value)
     if isinstance(value, list):
-        return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
-    return "null" if value is None else str(value)
+        items = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in value)
+        return printable(f"[{', '.join(items)}]")
+    return "null" if value is None else printable(str(value))
 
 
 @contextlib.contextmanager
@@ -120,13 +136,16 @@ def counting(console: Console) -> Generator[Callable[[str, int, int], None]]:
 
 def outcome(record: Record) -> str:
     """What a record measured, in rich's markup."""
+    from rich.markup import escape
+
     from effcc.catalog import results
 
     data, top1 = record.dataset, record.metrics["top1"]
     assert top1.low is not None
     assert top1.high is not None
     lines = [
-        f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] on {data.title}, {data.split}",
+        f"[bold]{record.variant}  top-1 {100 * top1.value:.1f} %[/] "
+        f"on {escape(printable(f'{data.title}, {data.split}'))}",
         f"  right       {top1.correct} of {many(top1.n or 0, 'image')}; "
         f"95 % interval {100 * top1.low:.1f} to {100 * top1.high:.1f} %",
     ]

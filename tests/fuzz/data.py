@@ -62,10 +62,10 @@ def _listed(kinds):
 
 
 @st.composite
-def changed(draw, texts, most=3):
+def changed(draw, texts, words=of.words):
     """JSON texts, as data in which a few values are others of the same kind, or of any."""
-    data = json.loads(draw(st.sampled_from(texts)))
-    for _ in range(draw(st.integers(1, most))):
+    data = json.loads(texts[draw(st.integers(0, len(texts) - 1))])
+    for _ in range(draw(st.integers(1, 3))):
         at = data
         while True:
             keys = list(at) if isinstance(at, dict) else range(len(at))
@@ -82,11 +82,11 @@ def changed(draw, texts, most=3):
         elif how == 1:
             at[key] = draw(of.values)
         else:
-            at[key] = draw(_alike(at[key]))
+            at[key] = draw(_alike(at[key], words))
     return data
 
 
-def _alike(value):
+def _alike(value, words):
     """Other values of the kind of one."""
     if isinstance(value, bool) or value is None:
         return st.sampled_from((True, False, None))
@@ -95,10 +95,10 @@ def _alike(value):
         near = _NUMBERS if isinstance(value, float) else list(map(int, whole))
         return st.sampled_from([*near, value + 1, -value, value * 1000])
     if isinstance(value, str):
-        longer = st.builds(lambda word: value + word, of.words)
-        return of.words | longer | st.just(value * 40)
+        longer = st.builds(lambda word: value + word, words)
+        return words | longer | st.just(value * 40)
     if isinstance(value, list):
         return st.sampled_from(
             [[], value[:1], value[1:], value + value[:1], value * 20, value[::-1]]
         )
-    return st.just({}) | st.builds(lambda word: value | {word: 1}, of.words)
+    return st.just({}) | st.builds(lambda word: value | {word: 1}, words)

@@ -1,9 +1,12 @@
 """A project of one variant in a folder, for targets that read a project's files."""
 
+import json
 import shutil
 
+import records
 from fuzz.shapes import ROOT
 
+from effcc.catalog import seal
 from effcc.ground.home import Home
 
 VARIANT = "cc_pico_4e"
@@ -23,3 +26,21 @@ def laid(folder):
     for path in ROOT.glob("model-index/*.md"):
         shutil.copy(path, folder / "model-index")
     return Home(folder.resolve())
+
+
+def short(path):
+    """The bytes of a file; of a record without its pictures, and sealed anew."""
+    if path.suffix != ".json":
+        return path.read_bytes()
+    record = json.loads(path.read_text("utf-8"))
+    _without_pictures(record)
+    return json.dumps(record | {"digest": seal.digest(record)}, ensure_ascii=False).encode()
+
+
+def _without_pictures(record):
+    pairs = record.items() if isinstance(record, dict) else enumerate(record)
+    for key, value in list(pairs):
+        if isinstance(value, dict | list):
+            _without_pictures(value)
+        elif isinstance(value, str) and value.startswith("data:"):
+            record[key] = records.PICTURE
