@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from effcc.ground.errors import Problem
     from effcc.ground.nodes import KeyPath
 
+LARGEST = 2**64  # whole numbers are below
 _KINDS = {
     "object": "a mapping (key: value)",
     "array": "a list",
@@ -45,11 +46,11 @@ def _validator(name: str) -> Any:
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
-            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "integer": lambda _, value: isinstance(value, int) and _is_counted(value),
             "number": lambda _, value: (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and math.isfinite(value)
+                math.isfinite(value)
+                if isinstance(value, float)
+                else isinstance(value, int) and _is_counted(value)
             ),
         }
     )
@@ -60,6 +61,11 @@ def problems(document: Document, name: str) -> list[Problem]:
     """Everything in `document` that the schema `name` does not allow, in the order of the file."""
     errors = _validator(name).iter_errors(document.data)
     return sorted({problem for error in errors for problem in _explain(error, document)})
+
+
+def _is_counted(value: int) -> bool:
+    """Whether a whole number is one that something could have, and a machine holds."""
+    return not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _explain(error: Any, document: Document) -> Iterator[Problem]:
@@ -80,6 +86,8 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
             kinds = [rule] if isinstance(rule, str) else rule
             wanted = " or ".join(_KINDS[k] for k in kinds)
             hint = f"; write {schema['x-write']}" if "x-write" in schema else ""
+            if isinstance(value, int) and abs(value) >= LARGEST:
+                hint = "; nothing is that many"
             yield document.problem(path, f"expected {wanted}, found {_show(value)}{hint}")
         case "enum":
             choices = ["null" if choice is None else str(choice) for choice in rule]

@@ -16,7 +16,7 @@ from effcc.claims.claim import Claim, Collection, Paper, Result
 from effcc.claims.entries import Parser
 from effcc.claims.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
 from effcc.ground import garbage, page
-from effcc.ground.document import read_text
+from effcc.ground.document import glance, read_text
 from effcc.ground.errors import BadFile, Place, Problem
 from effcc.ground.words import closest
 
@@ -90,20 +90,25 @@ def check(
 def files_in(folder: Path) -> list[Path]:
     """The files below a folder that hold a model-index or eval results, sorted.
 
-    Hidden folders are passed over, except those of eval results.
+    Hidden folders are passed over, except those of eval results; and so is whatever is no file or a
+    link that leads out of the folder.
     """
     found: list[Path] = []
+    inside = os.path.realpath(folder) + os.sep
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "." or name == hub_texts.FOLDER]
         for name in names:
             path = Path(base, name)
             suffix = path.suffix.lower()
-            if suffix in page.PAGES and page.may_hold_index(path):
+            if suffix not in (*page.PAGES, *_DATA) or not _is_within(path, inside):
+                continue
+            text = glance(path)
+            if text is None:  # to be reported
                 found.append(path)
-            elif suffix in _DATA:
-                text = path.read_text("utf-8-sig", errors="replace")
-                if _INDEX_KEY.search(text) or hub_texts.are_eval_results(str(path), text):
-                    found.append(path)
+            elif suffix in page.PAGES:
+                found += [path] * page.may_hold_index(text)
+            elif _INDEX_KEY.search(text) or hub_texts.are_eval_results(str(path), text):
+                found.append(path)
     return sorted(found)
 
 
@@ -120,6 +125,13 @@ def dump(claims: Iterable[Claim]) -> str:
     data["Models"] = [_written(claim) for claim in claims]
     text = yamltext.dump(data)
     return text.replace("<", "\\x3c").replace(">", "\\x3e")  # they are in double quotes alone
+
+
+def _is_within(path: Path, folder: str) -> bool:
+    """Whether a path is a file, and not by a link that leads out of a folder."""
+    if path.is_symlink() and not os.path.realpath(path).startswith(folder):
+        return False
+    return path.is_file()
 
 
 def _written(of: Claim | Collection) -> dict[str, Any]:

@@ -123,6 +123,15 @@ def read_text(path: Path | str, shown: str) -> str:
     return _SURROGATES.sub(_joined, text) if str(path)[-5:].lower() == ".json" else text
 
 
+def glance(path: Path) -> str | None:
+    """A file's text, whatever it is, as far as it may be read; None if it cannot be at all."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return None
+
+
 def parse(text: str, shown: str = "<text>", page: str = "") -> Document:
     """Turn YAML text into a `Document`; `page` is the whole text that it was cut from, if it was.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from effcc.ground.words import in_a_line, printable
+
 COMMAND_LINE = "command line"  # the file of what was typed there
 
 
@@ -11,6 +13,9 @@ class UserError(ValueError):
     """Bad input: the message says what to do, `exit_code` is what the command ends with."""
 
     exit_code = 3
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(UserError):
@@ -49,11 +54,8 @@ class Problem(NamedTuple):
     mend: tuple[str, str] | None = None
 
     def __str__(self) -> str:
-        return (
-            f"{self.place}: {self.key}: {self.message}"
-            if self.key
-            else f"{self.place}: {self.message}"
-        )
+        said = f"{self.key}: {self.message}" if self.key else self.message
+        return in_a_line(f"{self.place}: {said}")
 
 
 class BadFile(UserError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from effcc.ground.errors import BadFile, Place, Problem
@@ -36,9 +35,8 @@ class Part(NamedTuple):
     arrow: int = -1  # where an arrow stands inside, at which the comment ends on the page
 
 
-def may_hold_index(path: Path) -> bool:
+def may_hold_index(text: str) -> bool:
     """Whether a page is worth reading for a model-index."""
-    text = path.read_text("utf-8-sig", errors="replace")
     return bool(_comments(text)) or _front_matter(text) is not None
 
 
