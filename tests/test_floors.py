@@ -219,7 +219,7 @@ HELPED = {
     *("effcc.ground.home", "effcc.ground.words", "effcc.train", "effcc.train.process"),
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
     *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
-    *("effcc.bridges", "effcc.routes", "effcc.ground.git", "effcc.ground.jsontext"),
+    *("effcc.bridges", "effcc.routes", "effcc.ground.git", "effcc.ground.jsontext", "effcc.audits"),
 }
 LOADED = """
 import contextlib, io, sys
