@@ -7,6 +7,7 @@ variant are found, checked and put in order; `resolve` writes them over each oth
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -145,6 +146,9 @@ def file(name: str, home: Home) -> Path:
     """
     path = home.registry / f"{name}.yaml"
     if not path.is_file():
+        if os.path.lexists(path):
+            place = Place(path.relative_to(home.root).as_posix())
+            raise BadFile(Problem(place, "", "no file, or a link to none; remove it"))
         known = names(home)
         hint = closest(name, known) or f"; there are: {', '.join(known)}"
         raise UnknownVariant(f"no variant {name!r} in {home.shown(home.registry)}/{hint}")
@@ -261,7 +265,7 @@ def _kept(path: Path, home: Home, changed: int, size: int) -> Document:
 
 
 def _read(path: Path, home: Home) -> Document:
-    document = read(path, home.shown(path))
+    document = read(home.hold(path), home.shown(path))
     if document.data is None:
         raise BadFile(Problem(Place(document.file), "", "empty; start with `effcc new`"))
     _validate(document)

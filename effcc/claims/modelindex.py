@@ -101,7 +101,7 @@ def files_in(folder: Path) -> list[Path]:
             if suffix in page.PAGES and page.may_hold_index(path):
                 found.append(path)
             elif suffix in _DATA:
-                text = path.read_text("utf-8-sig", errors="replace")
+                text = page.glance(path)
                 if _INDEX_KEY.search(text) or hub_texts.are_eval_results(str(path), text):
                     found.append(path)
     return sorted(found)
@@ -213,6 +213,11 @@ class _Reader:
         if real in self.seen:
             return
         self.seen.add(real)
+        if not self.inside(real) and self.inside(os.path.abspath(path)):
+            shown = self.shown(os.path.abspath(path))
+            message = f"a link leads to {real}, outside {self.root}"
+            self.texts.append(Text(shown, [Problem(Place(shown), "", message, "MI035")]))
+            return
         chain = (*importers, real)
         for text in self.read(real, INDEX, chain):
             self.texts.append(text)

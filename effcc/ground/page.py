@@ -9,6 +9,7 @@ from typing import NamedTuple
 from effcc.ground.errors import BadFile, Place, Problem
 
 PAGES = (".md", ".mdx", ".markdown")
+_MOST = 16 * 2**20  # bytes; see `document.MAX_BYTES`
 _INDEX = (
     r"\s*(?:[Tt]ype:\s*['\"]?[Mm]odel-?[Ii]ndex(?![\w-])|(?:Models|Collections|Import):[ \t]*\n)"
 )
@@ -36,9 +37,17 @@ class Part(NamedTuple):
     arrow: int = -1  # where an arrow stands inside, at which the comment ends on the page
 
 
+def glance(path: Path) -> str:
+    """A file's text, to see what it is; nothing of what is no file, and no more than a page has."""
+    if not path.is_file():  # a device gives without end, a pipe not at all
+        return ""
+    with path.open("rb") as file:
+        return file.read(_MOST).decode("utf-8-sig", errors="replace")
+
+
 def may_hold_index(path: Path) -> bool:
     """Whether a page is worth reading for a model-index."""
-    text = path.read_text("utf-8-sig", errors="replace")
+    text = glance(path)
     return bool(_comments(text)) or _front_matter(text) is not None
 
 

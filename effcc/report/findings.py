@@ -10,6 +10,7 @@ from typing import Any
 from effcc.claims import rules
 from effcc.ground import jsontext
 from effcc.ground.errors import Problem
+from effcc.ground.page import glance
 from effcc.ground.words import in_a_line
 
 _WIDTH = 100  # of an excerpt
@@ -101,7 +102,7 @@ def _excerpt(problem: Problem, files: Mapping[str, str]) -> list[str]:
 @functools.lru_cache(maxsize=16)
 def _lines(path: str) -> tuple[str, ...]:
     try:
-        whole = Path(path).read_text("utf-8-sig", errors="replace")
+        whole = glance(Path(path))
     except OSError:
         return ()
     return tuple(whole.replace("\r\n", "\n").split("\n"))
