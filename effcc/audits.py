@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from effcc.ground.document import Document
     from effcc.ground.home import Home
 
+_WEIGHTS = (".ckpt", ".pth", ".pt", ".bin", ".safetensors")
+
 
 def audit(args: argparse.Namespace) -> int:
     """Print what settings, records and checkpoints could have imported, and what is refused."""
@@ -53,13 +55,12 @@ def audit(args: argparse.Namespace) -> int:
 def _in_file(path: Path) -> Iterator[Lead]:
     from effcc.catalog import reach, registry
     from effcc.ground import document
-    from effcc.nn import pickles
 
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
         raise BadFile(Problem(Place(str(path)), "", f"{what}; name settings, records, checkpoints"))
     suffix, at = path.suffix.lower(), home.find(path.absolute().parent)
-    if suffix in (*pickles.SUFFIXES, ".safetensors"):
+    if suffix in _WEIGHTS:
         yield from _in_weights(path, at)
     elif suffix == ".json":
         yield from reach.of(document.read(path, at.shown(path)))

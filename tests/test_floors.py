@@ -191,6 +191,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["show", "cc_b0_4e", "--resolved"],
         ["check"],
         ["check", "model-index"],
+        ["audit", "registry/cc_b0_4e.yaml", "--trainer.logger", "csv"],
         ["docs"],
         ["docs", "--check"],
         ["weights", "list"],

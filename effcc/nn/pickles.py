@@ -1,4 +1,4 @@
-"""What a checkpoint would import, by its own words: nothing of it is run, and torch is not needed.
+"""What a checkpoint would import, by its own words: nothing of it is run.
 
 torch's files hold pickles, which are programs. Here their instructions are read, not followed: each
 names a module and something in it, or takes both from strings that stand before.
@@ -15,7 +15,6 @@ from typing import IO
 
 from effcc.nn.weights import BadCheckpoint
 
-SUFFIXES = (".ckpt", ".pth", ".pt", ".bin")
 # A pickle of a checkpoint holds names and shapes, no tensors, and is a megabyte at most.
 _MOST = 256 * 2**20
 _UNKNOWN = "a name that is made when it is read"
