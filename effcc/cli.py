@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from effcc import (
+    audits,
     bridges,
     checks,
     exchange,
@@ -82,6 +83,7 @@ VERBS = {
     "list": reads.list_,
     "show": reads.show,
     "check": checks.check,
+    "audit": audits.audit,
     "verify": verdicts.verify,
     "new": reads.new,
     "docs": reads.docs,

@@ -16,6 +16,7 @@ from effcc.nn import engines
 # The verbs that resolve a variant, and so take settings.
 TAKE_SETTINGS = (
     *("fit", "validate", "test", "predict", "bench", "routing", "export", "show", "reproduce"),
+    "audit",
 )
 # What export writes.
 FORMATS = ("safetensors", "timm", "onnx", "hub")
@@ -207,6 +208,13 @@ def _of_check(sub: argparse.ArgumentParser) -> None:
     add("--outside", action="store_true", help="let imports leave it")
 
 
+def _of_audit(sub: argparse.ArgumentParser) -> None:
+    add = sub.add_argument
+    named = "settings, records or checkpoints; settings as flags are looked at too"
+    add("files", nargs="+", metavar="FILE", help=named)
+    add("--json", action="store_true", help="print JSON")
+
+
 def _of_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("names", nargs="*", metavar="NAME", help="variants; all unless named")
     sub.add_argument(
@@ -276,6 +284,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "reproduce": _of_reproduce,
     "show": _of_show,
     "check": _of_check,
+    "audit": _of_audit,
     "verify": _of_verify,
     "new": _of_new,
     "docs": _of_docs,

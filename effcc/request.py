@@ -37,7 +37,7 @@ def resolve(
             known = ", ".join(f"registry/{name}.yaml" for name in registry.names(home.find()))
             what = "a folder, not a variant's file" if path.is_dir() else "no such file"
             raise BadFile(Problem(Place(str(path)), "", f"{what}; there are: {known}"))
-    at = home.find(paths[0].resolve().parent)
+    at = home.find(paths[0].absolute().parent)
     checkpoint = _checkpoint(args, at, paths[0].stem)
     layer = (
         (at.shown(checkpoint.path), checkpoint.settings)
@@ -47,6 +47,8 @@ def resolve(
     spec = registry.load_file(
         paths[0], at, overlays=paths[1:], flags=args.flags, source=source, checkpoint=layer
     )
+    for path in (at.results / spec.name, at.models):  # before hours of work, not after
+        at.hold(path)
     return at, spec, checkpoint
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import ssl
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import trustme
@@ -17,7 +18,9 @@ class Served:
         self.ranges = True
         self.break_after = None  # bytes of an answer, then the line is cut
         self.length = None  # what it says of the length, if not the truth
+        self.drip = False  # whether it sends byte after byte, with some time between
         self.asked = []
+        self.headers = []  # of each request
         self.address = ""
 
 
@@ -28,6 +31,7 @@ def handler(served):
 
         def do_GET(self):
             served.asked.append((self.path, self.headers.get("Range")))
+            served.headers.append(dict(self.headers))
             if self.path in served.moved:
                 self.send_response(302)
                 self.send_header("Location", served.moved[self.path])
@@ -50,6 +54,9 @@ def handler(served):
             self.send_header("Content-Length", str(served.length or len(rest)))
             self.end_headers()
             with contextlib.suppress(OSError):  # the other side had enough
+                for number in range(len(rest) if served.drip else 0):
+                    self.wfile.write(rest[number : number + 1])
+                    time.sleep(0.01)
                 self.wfile.write(rest[: served.break_after])
 
     return Handler
@@ -77,8 +84,8 @@ def serve(certificate, protect=True):
 
 
 def authority(folder):
-    """A certificate for localhost, and the file of the authority that signed it."""
+    """A certificate for localhost, by name and number, and the file of who signed it."""
     signer = trustme.CA()
     path = folder / "authority.pem"
     signer.cert_pem.write_to_path(path)
-    return signer.issue_cert("localhost"), path
+    return signer.issue_cert("localhost", "127.0.0.1"), path

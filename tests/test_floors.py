@@ -191,6 +191,7 @@ def test_reading_checking_and_writing_cards_load_nothing_heavy(project):
         ["show", "cc_b0_4e", "--resolved"],
         ["check"],
         ["check", "model-index"],
+        ["audit", "registry/cc_b0_4e.yaml", "--trainer.logger", "csv"],
         ["docs"],
         ["docs", "--check"],
         ["weights", "list"],
@@ -219,7 +220,7 @@ HELPED = {
     *("effcc.ground.home", "effcc.ground.words", "effcc.train", "effcc.train.process"),
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
     *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
-    *("effcc.bridges", "effcc.routes", "effcc.ground.git", "effcc.ground.jsontext"),
+    *("effcc.bridges", "effcc.routes", "effcc.ground.git", "effcc.ground.jsontext", "effcc.audits"),
 }
 LOADED = """
 import contextlib, io, sys

@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import urllib.request
 
 import https
 import pytest
@@ -133,6 +135,88 @@ def test_redirects_are_followed_to_https_only(certified, server, cache):
     with pytest.raises(BadDownload):
         published.pull(at(server, f"old/{NAME}"))
     assert left(cache) == []
+
+
+@pytest.fixture
+def outside(monkeypatch):
+    """The server that files name, localhost, counts as a host of the whole net."""
+    really = published.is_public
+    monkeypatch.setattr(
+        published, "is_public", lambda host, at: host == "localhost" or really(host, at)
+    )
+
+
+@pytest.mark.parametrize("asked", ["127.0.0.1", "[::ffff:127.0.0.1]"])
+def test_a_public_host_leads_nowhere_inside(server, cache, outside, asked):
+    port = server.address.rpartition(":")[2]
+    server.moved["/old/" + NAME] = f"https://{asked}:{port}/{NAME}"
+    with pytest.raises(BadDownload) as caught:
+        published.pull(at(server, f"old/{NAME}"))
+    if asked == "127.0.0.1":
+        assert "leads to 127.0.0.1, which is of this machine or its network" in str(caught.value)
+    assert [path for path, _ in server.asked] == ["/old/" + NAME]  # nothing was said to the other
+    assert left(cache) == []
+
+
+def test_whoever_names_a_host_inside_may_be_led_on_by_it(server, cache):
+    port = server.address.rpartition(":")[2]
+    server.moved["/old/" + NAME] = f"https://127.0.0.1:{port}/{NAME}"
+    assert published.pull(at(server, f"old/{NAME}")).read_bytes() == CONTENT
+
+
+def test_a_redirect_on_the_same_host_is_no_way_inside(server, cache, outside):
+    server.moved["/old/" + NAME] = f"/{NAME}"
+    assert published.pull(at(server, f"old/{NAME}")).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "public"),
+    [
+        ("e.org", "93.184.215.14", True),
+        ("e.org", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        *(("e.org", inside, False) for inside in ("127.0.0.1", "10.1.2.3", "172.16.0.1", "::1")),
+        *(("e.org", inside, False) for inside in ("192.168.0.1", "169.254.169.254", "0.0.0.0")),
+        *(("e.org", inside, False) for inside in ("fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1")),
+        ("169.254.169.254", "169.254.169.254", False),
+        ("[::1]", "[::1]", False),
+        ("e.org", "e.org", True),  # by a proxy
+        ("localhost", "localhost", False),
+        ("metadata.google.internal", "metadata.google.internal", False),
+    ],
+)
+def test_what_is_inside_is_known_by_its_address(host, address, public):
+    assert published.is_public(host, address) is public
+
+
+def test_redirects_go_round_for_a_while_only(server, cache):
+    server.moved["/old/" + NAME] = f"{server.address}/old/{NAME}"
+    with pytest.raises(BadDownload, match="infinite loop"):
+        published.pull(at(server, f"old/{NAME}"))
+    assert len(server.asked) <= 11
+
+
+def test_no_secret_goes_along(server, cache, monkeypatch, tmp_path):
+    (tmp_path / ".netrc").write_text("machine localhost login me password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    server.moved["/old/" + NAME] = f"{server.address}/{NAME}"
+    published.pull(at(server, f"old/{NAME}"))
+    for headers in server.headers:
+        assert set(headers) <= {"Accept-Encoding", "Host", "User-Agent", "Connection", "Range"}
+
+
+def test_what_is_for_a_proxy_is_not_told_to_whom_it_leads():
+    asked = urllib.request.Request("https://a.org/x", headers={"User-Agent": "effcc"})
+    asked.add_header("Proxy-authorization", "Basic c2VjcmV0")
+    answer = io.BytesIO()
+    new = published._Redirects().redirect_request(asked, answer, 302, "", {}, "https://b.org/x")
+    assert new.headers == {"User-agent": "effcc"}
+
+
+def test_a_server_that_drips_is_given_up(server, cache, monkeypatch):
+    monkeypatch.setattr(published, "_WHILE", 0.3)
+    server.drip = True
+    with pytest.raises(BadDownload, match=r"only \d+ bytes a second came.* are kept; try again"):
+        published.pull(at(server))
 
 
 def test_a_certificate_of_nobody_known_is_refused(server, cache, monkeypatch):

@@ -68,3 +68,44 @@ def test_the_cache_keeps_those_that_were_used_last(made):
         os.utime(sessions.graph(model, spec, "openvino"), (2 + number, 2 + number))
     assert not first.exists()
     assert len(list(first.parent.glob("*.onnx"))) == sessions.KEPT
+
+
+def external(location):
+    """A graph whose weights lie in another file."""
+    onnx = pytest.importorskip("onnx")
+    kept = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=1)
+    kept.external_data.add(key="location", value=location)
+    kept.external_data.add(key="length", value="16")
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [4]) for name in ("images", "logits")]
+    add = onnx.helper.make_node("Add", ["images", "w"], ["logits"])
+    made = onnx.helper.make_model(onnx.helper.make_graph([add], "g", ends[:1], ends[1:], [kept]))
+    made.ir_version = 9
+    made.opset_import[0].version = 17
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/hostname", "link"])
+def test_a_graph_that_reads_other_files_is_made_anew_and_refused_by_itself(
+    made, tmp_path, location
+):
+    model, spec = network()
+    path = sessions.graph(model, spec, "onnxruntime")
+    (tmp_path / "secret").write_bytes(bytes(16))
+    (path.parent / "link").symlink_to(tmp_path / "secret")
+    path.write_bytes(external(location))
+    runtime = pytest.importorskip("onnxruntime")
+    with pytest.raises(Exception, match="External data path"):
+        runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert sessions.graph(model, spec, "onnxruntime") == path
+    assert len(made) == 2
+    assert path.read_bytes() == b""  # what `made` leaves
+
+
+def test_a_graph_cut_short_in_the_cache_is_made_anew(made):
+    model, spec = network()
+    path = sessions.graph(model, spec, "openvino")
+    path.write_bytes(b"half of one")
+    sessions.graph(model, spec, "openvino")
+    path.with_suffix(".sha256").unlink()
+    sessions.graph(model, spec, "openvino")
+    assert len(made) == 3

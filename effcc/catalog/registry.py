@@ -7,6 +7,7 @@ variant are found, checked and put in order; `resolve` writes them over each oth
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -145,6 +146,9 @@ def file(name: str, home: Home) -> Path:
     """
     path = home.registry / f"{name}.yaml"
     if not path.is_file():
+        if os.path.lexists(path):
+            place = Place(path.relative_to(home.root).as_posix())
+            raise BadFile(Problem(place, "", "no file, or a link to none; remove it"))
         known = names(home)
         hint = closest(name, known) or f"; there are: {', '.join(known)}"
         raise UnknownVariant(f"no variant {name!r} in {home.shown(home.registry)}/{hint}")
@@ -192,7 +196,7 @@ def load_file(
         attempt("checkpoint", _checkpoint_layer, *checkpoint)
     for overlay in overlays:
         attempt("overlay", _read, overlay, home)
-    attempt("flag", _flags_layer, flags or {})
+    attempt("flag", typed, flags or {})
     if files is None or problems:
         raise BadFile(*problems)
     return files.resolved(over, source, located=located)
@@ -213,6 +217,26 @@ def read_files(path: Path, home: Home, claims: Mapping[str, Claim]) -> Files:
         raise BadFile(*problems)
     layers.append(("variant", variant))
     return Files(path.stem, home, tuple(layers), Stack(*layers, over=_defaults()))
+
+
+def around(path: Path, home: Home) -> list[Document]:
+    """A settings file, and those that a run with it may lay under it and over it.
+
+    That is what it extends, and the profile of every data source: which one, a command line says.
+
+    Raises:
+        BadFile: a file has problems; all of them.
+    """
+    layers, problems = list[Layer](), list[Problem]()
+    _attempt(layers, problems, "variant", _read, path, home)
+    if layers and "extends" in layers[0][1].data:
+        _attempt(layers, problems, "shared", _shared, layers[0][1], home)
+    for source in filter(None, rule("data.source")["enum"]):
+        if (profile := home.shared / f"{source}.yaml").is_file():
+            _attempt(layers, problems, "profile", _read_shared, profile, home)
+    if problems:
+        raise BadFile(*problems)
+    return [document for _, document in layers]
 
 
 def _attempt(
@@ -241,7 +265,7 @@ def _kept(path: Path, home: Home, changed: int, size: int) -> Document:
 
 
 def _read(path: Path, home: Home) -> Document:
-    document = read(path, home.shown(path))
+    document = read(home.hold(path), home.shown(path))
     if document.data is None:
         raise BadFile(Problem(Place(document.file), "", "empty; start with `effcc new`"))
     _validate(document)
@@ -339,7 +363,12 @@ def _fits(setting: str, value: Any) -> bool:
     return not schema.problems(Document("", data, {}), "registry")
 
 
-def _flags_layer(flags: Mapping[str, Any]) -> Document:
+def typed(flags: Mapping[str, Any]) -> Document:
+    """Settings by dotted name, as they are typed, as a document.
+
+    Raises:
+        BadFile: one is wrong.
+    """
     data: dict[str, Any] = {}
     marks: dict[tuple[str | int, ...], Mark] = {}
     for name, value in flags.items():

@@ -229,7 +229,7 @@ def plain(record: Record) -> dict[str, Any]:
 
 def write(data: Mapping[str, Any], home: Home) -> Path:
     """Seal a record of any kind, as plain data, and write it to its place; as `save`."""
-    path = home.results / data["variant"] / f"{data['id']}.json"
+    path = home.hold(home.results / data["variant"] / f"{data['id']}.json")
     files.create(path, json.dumps(seal.sealed(data), indent=1, ensure_ascii=False) + "\n")
     return path
 
@@ -255,11 +255,17 @@ def shelf(home: Home, variant: str, only: str = "") -> Shelf:
     """Read a variant's files among the records, or `only` those that may be of one kind."""
     documents: dict[str, list[Document]] = {}
     problems: dict[str, list[Problem]] = {}
-    for path in sorted((home.results / variant).glob("*.json")):
+    try:
+        folder = home.hold(home.results / variant)
+    except BadFile as error:
+        return Shelf({}, {only or "result": error.problems})
+    for path in sorted(folder.glob("*.json")):
         if only and (_ROUTING in path.name) != (only == "routing"):
             continue
         kind = "routing" if _ROUTING in path.name else "result"  # of what cannot be read
         try:
+            if path.is_symlink():
+                home.hold(path)
             document = read(path, home.shown(path))
             kind = kind_of(document, path)
             _hold(document, path)
@@ -275,7 +281,7 @@ def opened(path: Path, home: Home) -> Document:
     Raises:
         BadFile: it is no record, or was moved.
     """
-    document = read(path, home.shown(path))
+    document = read(home.hold(path), home.shown(path))
     _hold(document, path)
     return document
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -59,8 +60,8 @@ def new(name: str, base: str, home: Home) -> tuple[Path, Path]:
     claims = modelindex.load(home.model_index, home.root)
     spec = registry.load(base, home, claims=claims)
     variant, page = home.registry / f"{name}.yaml", home.model_index / f"{name}.md"
-    for path in (variant, page):
-        if path.exists():
+    for path in map(home.hold, (variant, page)):
+        if os.path.lexists(path):
             raise UsageError(f"{home.shown(path)} exists; choose another name, or edit it")
     if name in claims:
         raise UsageError(

@@ -225,6 +225,11 @@ class _Reader:
         if real in self.seen:
             return
         self.seen.add(real)
+        if not self.inside(real) and self.inside(os.path.abspath(path)):
+            shown = self.shown(os.path.abspath(path))
+            message = f"a link leads to {real}, outside {self.root}"
+            self.texts.append(Text(shown, [Problem(Place(shown), "", message, "MI035")]))
+            return
         chain = (*importers, real)
         for text in self.read(real, INDEX, chain):
             self.texts.append(text)

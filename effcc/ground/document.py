@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ from effcc.ground.page import PAGES, model_index_comment, place_of
 
 # Far above any real card, far below what makes a machine swap: bounds on hostile files.
 MAX_BYTES = 16 * 2**20
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # not on every system
 _FEW = 40  # places in a JSON file that are worth looking for one by one
 
 _SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
@@ -104,9 +106,14 @@ def read_text(path: Path | str, shown: str) -> str:
         BadFile: the file is missing, too large, or not UTF-8.
     """
     try:
-        with open(path, "rb") as file:
+        # A pipe without a writer would be waited for.
+        with open(path, "rb", opener=lambda name, how: os.open(name, how | _NO_WAIT)) as file:
+            state = os.fstat(file.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                message = "cannot be read: no file but a folder, a device or a pipe"
+                raise BadFile(Problem(Place(shown), "", message, "MI001"))
             # No more than is there: asking for 16 MiB costs more than reading a card.
-            raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
+            raw = file.read(min(state.st_size, MAX_BYTES) + 1)
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise BadFile(Problem(Place(shown), "", message, "MI001")) from None
@@ -125,6 +132,8 @@ def read_text(path: Path | str, shown: str) -> str:
 
 def glance(path: Path) -> str | None:
     """A file's text, whatever it is, as far as it may be read; None if it cannot be at all."""
+    if path.exists() and not path.is_file():  # a device gives without end, a pipe not at all
+        return None
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES).decode("utf-8-sig", errors="replace")

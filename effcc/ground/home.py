@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from effcc.ground.errors import UsageError
+from effcc.ground.errors import BadFile, Place, Problem, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,26 @@ class Home:
     def runs(self) -> Path:
         """Checkpoints and logs, not committed."""
         return self.root / "runs"
+
+    def hold(self, path: Path) -> Path:
+        """A path of the project, which no link on its way leads out of.
+
+        Whoever sent a project chose where its links lead. A path that is outside anyway is what
+        somebody typed, and stays as it is.
+
+        Raises:
+            BadFile: one does.
+        """
+        written, real = os.path.abspath(path), os.path.realpath(path)
+        if self._has(written) and not self._has(real):
+            place = Place(os.path.relpath(written, self.root).replace(os.sep, "/"))
+            message = f"a link leads out of the project, to {real}; put there what it leads to"
+            raise BadFile(Problem(place, "", message))
+        return path
+
+    def _has(self, path: str) -> bool:
+        root = str(self.root)
+        return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
     def shown(self, path: Path) -> str:
         """`path` as messages name it: relative to the project where it is inside."""

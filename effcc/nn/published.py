@@ -8,10 +8,13 @@ Nothing that does not bear out what is known enters the cache, and what is in it
 from __future__ import annotations
 
 import errno
+import functools
 import http.client
+import ipaddress
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -30,6 +33,8 @@ from effcc.ground.errors import UserError
 MAX_BYTES = 8 * 2**30
 _CHUNK = 2**20
 _SILENCE = 30  # seconds without a byte after which a server is given up
+# Nor may it drip: so many bytes in so many seconds are the least.
+_LEAST, _WHILE = 60_000, 60.0
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -65,7 +70,7 @@ class Published:
         url = spec.weights.url
         if not url:
             raise NotPublished(f"{spec.name}: {spec.entry} has no Weights; nobody published any")
-        _check(url)
+        hold(url)
         name = _name_in(url)
         hashed = _HASHED.fullmatch(name)
         named, stated = hashed[1] if hashed else "", spec.weights.sha256 or ""
@@ -181,7 +186,7 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> None:
     if start:
         asked.add_header("Range", f"bytes={start}-")
     try:
-        answer = _opener().open(asked, timeout=_SILENCE)
+        answer = _opener(urlsplit(url).hostname or "").open(asked, timeout=_SILENCE)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 416 or not start:  # 416: the part has every byte already, or too many
@@ -203,8 +208,14 @@ def _receive(
 ) -> None:
     if total is not None and total > MAX_BYTES:
         raise BadDownload(f"{answer.url}: {total:,} bytes, more than weights ever have")
-    while chunk := answer.read(_CHUNK):
+    since, before = time.monotonic(), there
+    while chunk := answer.read1(_CHUNK):  # what is there, without waiting for more
         there += len(chunk)
+        if (now := time.monotonic()) - since > _WHILE:
+            if there - before < _LEAST:
+                rate = (there - before) / (now - since)
+                raise http.client.HTTPException(f"only {rate:.0f} bytes a second came")
+            since, before = now, there
         if there > MAX_BYTES:
             file.truncate(0)
             raise BadDownload(f"{answer.url}: does not end; given up after {MAX_BYTES:,} bytes")
@@ -221,7 +232,7 @@ def _continues(answer: Any, start: int) -> bool:
     return answer.status == 206 and place is not None and int(place[1]) == start
 
 
-def _check(url: str) -> None:
+def hold(url: str) -> None:
     """Only https, to a named host, without a password in the address.
 
     Raises:
@@ -252,19 +263,70 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         try:
-            _check(newurl)
+            hold(newurl)
         except BadDownload:
             fp.close()
             raise
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if new:  # it is for a proxy, which the new host may be reached without
+            new.headers.pop("Proxy-authorization", None)
+        return new
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """Speaks https and nothing else, not even if asked to."""
+class _Https(urllib.request.HTTPSHandler):
+    """Connects where nobody is led astray: see `_Connection`."""
+
+    def __init__(self, named: str) -> None:
+        super().__init__()
+        self.named = named
+        self.from_outside = False
+
+    def https_open(self, req: Any) -> Any:
+        """Answer a request, once it is known whom it would reach."""
+        make: Any = functools.partial(_Connection, self)
+        return self.do_open(make, req)
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Asks nothing of this machine or its network because a public host said so.
+
+    What counts is who answers, not what the name led to when somebody looked: that may change. A
+    proxy looks for itself, so then only an address that is a number can be told.
+    """
+
+    def __init__(self, through: _Https, host: str, **how: Any) -> None:
+        super().__init__(host, **how)
+        self.through = through
+
+    def connect(self) -> None:
+        """Connect, and hang up before a word is said if it may not be asked."""
+        super().connect()
+        asked = getattr(self, "_tunnel_host", None)  # of a proxy
+        host, address = asked or self.host, asked or self.sock.getpeername()[0]
+        if host == self.through.named:
+            self.through.from_outside = is_public(host, address)
+        elif self.through.from_outside and not is_public(host, address):
+            self.close()
+            raise BadDownload(
+                f"https://{self.through.named}: leads to {host}, which is of this machine or its "
+                "network; if that is right, state its address as weights: {url: ...}"
+            )
+
+
+def is_public(host: str, address: str) -> bool:
+    """Whether an address is one of the whole net's; a name that a proxy is given counts as one."""
+    try:
+        return ipaddress.ip_address(address.strip("[]").partition("%")[0]).is_global
+    except ValueError:
+        return not (host == "localhost" or host.endswith((".localhost", ".local", ".internal")))
+
+
+def _opener(named: str) -> urllib.request.OpenerDirector:
+    """Speaks https and nothing else, not even if asked to; a file names the host `named`."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPSHandler(),
+        _Https(named),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from effcc.catalog.spec import Spec
-from effcc.ground import home
+from effcc.ground import files, home
 from effcc.nn import export
 from effcc.nn.efficientnet import EfficientNet
 
@@ -41,13 +41,17 @@ def graph(model: EfficientNet, spec: Spec, engine: str) -> Path:
         BadExport, UsageError: see `export.to_onnx`.
     """
     path = home.cache() / "graphs" / f"{_name(model, spec, engine)}.onnx"
-    if path.is_file():
+    written = path.with_suffix(".sha256")
+    if path.is_file() and written.is_file() and written.read_text() == files.sha256(path):
         os.utime(path)
         return path
+    path.unlink(missing_ok=True)  # damaged, or another's: a graph may name files to be read
     export.to_onnx(model, spec, (), path, engine=engine)
+    files.write(written, files.sha256(path))
     newest = sorted(path.parent.glob("*.onnx"), key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest[KEPT:]:
         old.unlink(missing_ok=True)
+        old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
 
 

@@ -91,7 +91,8 @@ def _read_torch(path: Path) -> Checkpoint:
         raise BadCheckpoint(f"{path}: no such checkpoint") from None
     except pickle.UnpicklingError:
         raise BadCheckpoint(
-            f"{path}: not a checkpoint of weights alone; refused, because loading it could run code"
+            f"{path}: not a checkpoint of weights alone; refused, because loading it could run "
+            f"code; effcc audit {path} names what, and a state dict or safetensors do without"
         ) from None
     except Exception as error:  # a broken file may trip torch's reader in any way
         reason = str(error).partition("\n")[0]

@@ -127,6 +127,7 @@ def write(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
     Raises:
         BadFile: catalog or results have problems.
     """
+    home.hold(home.models)
     texts = {**pages(home), **beside}
     changed = _stale(texts, home)
     for path in changed:
@@ -139,6 +140,7 @@ def write(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
 
 def stale(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
     """Pages that are missing, out of date, or of a variant that is gone."""
+    home.hold(home.models)
     return _stale({**pages(home), **beside}, home)
 
 

@@ -30,7 +30,7 @@ def page(home: Home) -> str:
     Raises:
         BadFile: CITATION.cff, or a page, cannot be read.
     """
-    software = cff.read(home.citation, home.shown(home.citation))
+    software = cff.read(home.hold(home.citation), home.shown(home.citation))
     return cards.template("citation.md.j2").render(
         cff=software.text,
         software=_bibtex(software),
@@ -62,7 +62,7 @@ def _called(author: Author) -> str:
 def _papers(home: Home) -> Iterator[Cited]:
     """Every BibTeX entry of the model-index pages once, by title."""
     files = sorted(path for path in home.model_index.glob("*") if path.suffix in PAGES)
-    pages = (document.read_text(path, home.shown(path)) for path in files)
+    pages = (document.read_text(home.hold(path), home.shown(path)) for path in files)
     texts = {text for page in pages for text in bibtex.printed(page)}
     titles: dict[str, str] = {}
     for entry, text in sorted(((bibtex.parse(text), text) for text in texts), key=_by_title):

@@ -9,6 +9,7 @@ from typing import Any
 
 from effcc.claims import rules
 from effcc.ground import jsontext
+from effcc.ground.document import glance
 from effcc.ground.errors import Problem
 from effcc.ground.words import in_a_line
 
@@ -100,10 +101,7 @@ def _excerpt(problem: Problem, files: Mapping[str, str]) -> list[str]:
 
 @functools.lru_cache(maxsize=16)
 def _lines(path: str) -> tuple[str, ...]:
-    try:
-        whole = Path(path).read_text("utf-8-sig", errors="replace")
-    except OSError:
-        return ()
+    whole = glance(Path(path)) or ""
     return tuple(whole.replace("\r\n", "\n").split("\n"))
 
 

@@ -108,4 +108,5 @@ def forget() -> None:
 def _is_quotable(path: str, root: Path) -> bool:
     if path.partition("/")[0] not in FOLDERS or not (root / path).is_file():
         return False
-    return (root / path).resolve().is_relative_to(root.resolve())
+    real, base = (root / path).resolve(), root.resolve()
+    return any(real.is_relative_to(base / folder) for folder in FOLDERS)

@@ -31,6 +31,7 @@ from mkdocs.utils import get_relative_url, write_file
 from effcc.claims import cff
 from effcc.ground import garbage
 from effcc.ground.errors import BadFile
+from effcc.ground.home import Home
 from effcc.report import demo, formulas, jsonld, offline, quoted, workers
 from effcc.report.policy import Policy
 
@@ -108,6 +109,7 @@ class Cards(BasePlugin[Options]):
 
     def on_config(self, config: Any) -> Any:
         """Put the pages of docs/models there, the table of all first; add to the theme."""
+        _hold_links(Path(config["docs_dir"]))
         config["theme"].dirs.insert(0, str(_THEME))
         config["markdown_extensions"].append(formulas.Formulas())
         fences = config["mdx_configs"].setdefault("pymdownx.superfences", {})
@@ -157,7 +159,7 @@ class Cards(BasePlugin[Options]):
         """
         self._tables: list[str] = []
         if page.file.src_uri == "changelog.md":
-            return changelog(markdown, self._root / "CHANGELOG.md")
+            return changelog(markdown, _held(self._root, "CHANGELOG.md"))
 
         def table(found: re.Match[str]) -> str:
             if found["fence"]:
@@ -219,7 +221,7 @@ class Cards(BasePlugin[Options]):
         description = unescape(meta.get("description") or config["site_description"] or "")
         title = unescape(str(meta.get("title") or page.title))
         linked: dict[str, Any] = {}
-        citation = Path(config["docs_dir"]).parent / "CITATION.cff"
+        citation = _held(Path(config["docs_dir"]).parent, "CITATION.cff")
         if page.is_homepage and citation.is_file():
             linked = jsonld.software(_cited(citation), page.canonical_url)
         elif posixpath.dirname(here) == "models" and here != "models/index.md":
@@ -282,6 +284,26 @@ class Cards(BasePlugin[Options]):
         yield file.dest_uri, text.encode()
 
 
+def _hold_links(docs: Path, above: tuple[Path, ...] = ()) -> None:
+    """Refuse links that bring onto the site what is not of the project, or lead round in circles.
+
+    Raises:
+        PluginError: there is one.
+    """
+    root = (above[0] if above else docs).resolve().parent
+    way = [folder.resolve() for folder in (*above, docs)]
+    for path in sorted(docs.iterdir()):
+        real = path.resolve()
+        if not real.is_relative_to(root):
+            raise PluginError(f"{path}: a link leads out of the project, to {real}; remove it")
+        if not real.exists() or not (real.is_dir() or real.is_file()):
+            raise PluginError(f"{path}: no file, or a link to none; remove it")
+        if path.is_dir():
+            if any(folder.is_relative_to(real) for folder in way):
+                raise PluginError(f"{path}: a link to a folder that it is in; remove it")
+            _hold_links(path, (*above, docs))
+
+
 def changelog(markdown: str, file: Path) -> str:
     """The page of changes: its own words, and the sections of the file."""
     sections = file.read_text("utf-8").partition("\n## ")[2] if file.is_file() else ""
@@ -289,6 +311,13 @@ def changelog(markdown: str, file: Path) -> str:
         return markdown
     # A version in brackets is a link only where the file says to where.
     return markdown + re.sub(r"^## \[(.*?)\]", r"## \1", f"\n\n## {sections}", flags=re.MULTILINE)
+
+
+def _held(root: Path, name: str) -> Path:
+    try:
+        return Home(root.resolve()).hold(root.resolve() / name)
+    except BadFile as error:
+        raise PluginError(str(error)) from None
 
 
 def _cited(file: Path) -> cff.Software:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def in_file(file: Path, root: Path | None = None) -> Listing:
 def class_folders(folder: Path) -> list[str]:
     """The names of the folders in a folder, sorted; hidden ones do not count."""
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+        return sorted(e.name for e in entries if not e.name.startswith(".") and _is(e.is_dir))
 
 
 def classes_of(labels: Iterable[str]) -> tuple[str, ...]:
@@ -128,19 +128,29 @@ def classes_of(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def walk(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+def walk(folder: str | Path, above: tuple[str | Path, ...] = ()) -> Iterator[os.DirEntry[str]]:
     """Image files in a folder and below, sorted by name at every level.
 
     Hidden files and folders are passed over: some systems leave a `._photo.jpg` beside every photo.
+    So are links that lead round in circles, to one of the folders on the way or `above`.
     """
+    way = (*above, folder)
     with os.scandir(folder) as entries:
         found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
     for entry in found:
-        if entry.is_dir():
-            if not (entry.is_symlink() and _holds(entry.path, folder)):
-                yield from walk(entry.path)
-        elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
+        if _is(entry.is_dir):
+            if not (entry.is_symlink() and any(_holds(entry.path, before) for before in way)):
+                yield from walk(entry.path, way)
+        elif entry.name.lower().endswith(IMAGE_SUFFIXES) and _is(entry.is_file):
             yield entry
+
+
+def _is(what: Callable[[], bool]) -> bool:
+    """Whether an entry is something; a link to itself is nothing."""
+    try:
+        return what()
+    except OSError:
+        return False
 
 
 def _holds(link: str, folder: str | Path) -> bool:
