@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LONGEST = 200  # letters of a name
+
 
 def many(number: float, one: str, several: str = "") -> str:
     """`1 image`, `2 images`, `1,257 images`, `2.4 epochs`.
@@ -22,10 +24,19 @@ def three(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Names with commas between them, of many the first."""
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
     import difflib
 
-    folded = {other.casefold(): other for other in known}
+    if len(word) > _LONGEST:  # nobody mistyped that, and to compare it takes long
+        return ""
+    folded = {other.casefold(): other for other in known if len(other) <= _LONGEST}
     match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
     return f"; did you mean {folded[match[0]]!r}?" if match else ""
