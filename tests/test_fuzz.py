@@ -6,7 +6,7 @@ import pytest
 from fuzz import harness
 
 TARGETS = harness.targets()
-RUNS, SECONDS = 100, 2.0  # of each engine for each target; all of them take less than a minute
+RUNS, SECONDS = 60, 2.0  # of each engine for each target; all of them take less than a minute
 # What a reader must not do, each done by a target of its own.
 BAD = {
     "crash": ("{}[data]", "KeyError"),

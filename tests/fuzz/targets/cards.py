@@ -46,7 +46,7 @@ def seeds():
     paths += [of.ROOT / "model-index/effcc-condconv-pico.md", *project.RECORDS.values()]
     files = [(number, project.short(path)) for number, path in enumerate(paths)]
     whole = [of.packed(*files), of.packed(*files[:2]), of.packed(*files[:3])]
-    return [*whole, _PLAIN, *(EVERYWHERE + text.encode() for text in hostile.PAYLOADS[::5])]
+    return [*whole, _PLAIN, *(EVERYWHERE + text.encode() for text in hostile.PAYLOADS[::10])]
 
 
 def shapes():
