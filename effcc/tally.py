@@ -90,7 +90,7 @@ def outline(data: Mapping[str, Any], indent: str = "") -> list[str]:
     for key, value in data.items():
         if isinstance(value, dict) and value:
             lines += [f"{indent}{key}", *outline(value, f"{indent}  ")]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
+        elif value and isinstance(value, list) and all(isinstance(item, dict) for item in value):
             heads = list(dict.fromkeys(name for item in value for name in item))
             rows = [[_value(item.get(name, "")) for name in heads] for item in value]
             table = terminal.numbers(heads, rows)

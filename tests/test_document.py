@@ -227,7 +227,7 @@ def test_broken_syntax_is_a_problem_with_a_place(text, place):
         ("Type:model-index\nModels: 1\n", "is a space missing after a colon"),
         ("a:\n\tb: 1\n", "a tab; indent with spaces"),
         ("a: 1\nb: 'x\nc: 2\n", "a quote that does not end"),
-        ("a: 1\r- b\rc: [\r", "not YAML: "),
+        ("a: 1\r- b\rc: [\r", "a line that ends in \\r alone"),
     ],
 )
 def test_broken_syntax_is_told_in_words_that_say_what_to_do(text, reason):

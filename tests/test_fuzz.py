@@ -1,10 +1,12 @@
 """Readers are fed what they never expected: short runs here, long ones by `make fuzz`."""
 
+import shutil
+
 import pytest
 from fuzz import harness
 
 TARGETS = harness.targets()
-RUNS, SECONDS = 300, 3.0  # of each engine for each target; all of them take less than a minute
+RUNS, SECONDS = 60, 2.0  # of each engine for each target; all of them take less than a minute
 # What a reader must not do, each done by a target of its own.
 BAD = {
     "crash": ("{}[data]", "KeyError"),
@@ -29,10 +31,10 @@ BAD = {
     "code kept": ("exec(CODE)", "exec"),
     "import": ("import antigravity", "imports antigravity"),
     "pickle": ("pickle.loads(b'cos\\nsystem\\n.')", "pickle.find_class"),
-    "end": ("os._exit(0)", "ends the process"),
-    "segfault": ("os.abort()", "ends the process: SIGABRT"),
     "two lines": ("raise UserError('')", "AssertionError"),
 }
+# What leaves no process to go on with.
+ENDS = {"exit": ("os._exit(0)", "exit code 0"), "segfault": ("os.abort()", "SIGABRT")}
 TARGET = """
 import ctypes, os, pickle, socket, subprocess, time
 from effcc.ground.errors import UserError
@@ -40,62 +42,83 @@ CODE = compile("1", "x", "eval")
 def seeds():
     return [b"fine"]
 def run(data, folder):
-    if data == b"bad":
-        {}
 """
-
-
-@pytest.mark.parametrize("name", TARGETS)
-def test_every_input_that_ever_failed_is_answered(name):
-    outcome = harness.run(TARGETS[name], "replay", harness.HERE / "corpus" / name)
-    assert not outcome.found, outcome.trace
-    assert outcome.inputs
 
 
 @pytest.mark.parametrize("engine", harness.ENGINES)
 @pytest.mark.parametrize("name", TARGETS)
-def test_inputs_that_nobody_meant_are_answered(name, engine, tmp_path):
+def test_what_ever_failed_and_what_nobody_meant_is_answered(name, engine, tmp_path):
+    """Every engine begins with the seeds and the corpus."""
     if engine == "atheris" and (why := harness.without_atheris()):
         pytest.skip(why)
+    corpus = tmp_path / "corpus"
+    if (kept := harness.HERE / "corpus" / name).is_dir():  # else nothing of it ever failed
+        shutil.copytree(kept, corpus)
+    failed = len(list(corpus.glob("*")))
     bounds = {"runs": RUNS, "seed": 1, "seconds": SECONDS}
-    outcome = harness.run(TARGETS[name], engine, tmp_path, **bounds)
+    outcome = harness.run(TARGETS[name], engine, corpus, **bounds)
     assert not outcome.found, outcome.trace
-    assert outcome.inputs > 10
+    assert outcome.inputs > failed
+    assert outcome.answered
 
 
-@pytest.fixture
-def bad(tmp_path):
-    """Reads one good and one bad input with a target that does something bad."""
+def fed(folder, kinds):
+    """What is found with a target that does for each kind of input what that says."""
+    target, corpus = folder / "bad.py", folder / "corpus"
+    blocks = (
+        f"    if data == {kind.encode()!r}:\n        {does}\n" for kind, does in kinds.items()
+    )
+    target.write_text(TARGET + "".join(blocks))
+    corpus.mkdir()
+    for kind in kinds:
+        (corpus / kind).write_bytes(kind.encode())
+    return harness.run(target, "replay", corpus, seconds=60)
 
-    def run(does):
-        target, corpus = tmp_path / "bad.py", tmp_path / "corpus"
-        target.write_text(TARGET.format(does))
-        corpus.mkdir()
-        (corpus / "bad").write_bytes(b"bad")
-        return harness.run(target, "replay", corpus, seconds=20)
 
-    return run
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    """All that a process outlives, found in one."""
+    return fed(tmp_path_factory.mktemp("bad"), {kind: does for kind, (does, _) in BAD.items()})
 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_what_no_reader_may_do_is_found(kind, bad):
-    does, expected = BAD[kind]
-    outcome = bad(does)
-    assert outcome.inputs >= 2
-    assert [did for did in outcome.found.values() if did.startswith(expected)], outcome
-    assert [path.read_bytes() for path in outcome.found] == [b"bad"]
+    found = [did for path, did in bad.found.items() if path.read_bytes() == kind.encode()]
+    assert [did.startswith(BAD[kind][1]) for did in found] == [True], found
 
 
-def test_what_waits_for_ever_is_found(bad, monkeypatch):
+def test_each_thing_that_is_done_is_found_once(bad):
+    assert len(bad.found) == len(BAD)
+    assert bad.inputs > len(BAD)
+    assert bad.answered >= 1
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_what_ends_the_process_is_found(kind, tmp_path):
+    does, how = ENDS[kind]
+    assert list(fed(tmp_path, {kind: does}).found.values()) == [f"ends the process: {how}"]
+
+
+def test_what_waits_for_ever_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(harness, "WAITED", 1.0)
-    assert list(bad("time.sleep(60)").found.values()) == ["never ends"]
+    assert list(fed(tmp_path, {"wait": "time.sleep(60)"}).found.values()) == ["never ends"]
 
 
-def test_a_target_that_answers_is_no_finding(bad):
-    outcome = bad("raise UserError('file:1:1: key: mend it')")
-    assert (outcome.inputs, outcome.found) == (2, {})
+def test_words_that_a_person_can_use_are_no_finding(tmp_path):
+    outcome = fed(tmp_path, {"refused": "raise UserError('file:1:1: key: mend it')"})
+    assert (outcome.inputs, outcome.answered, outcome.found) == (2, 1, {})
 
 
-def test_a_target_that_is_broken_itself_says_so(bad):
+def test_a_target_that_is_broken_itself_says_so(tmp_path):
     with pytest.raises(RuntimeError, match="NameError"):
-        bad("pass\n1 / nothing")
+        fed(tmp_path, {"x": "pass\n1 / nothing"})
+
+
+def test_a_finding_is_cut_to_what_makes_it(tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "long").write_bytes(b"x" * 500 + b"needle" + b"y" * 500)
+    target = tmp_path / "target.py"
+    target.write_text(f"{TARGET}    assert b'needle' not in data\n")
+    (found,) = harness.run(target, "replay", corpus).found
+    assert found.read_bytes() == b"needle"

@@ -1,8 +1,10 @@
 """Published claims are read as they stand, and written back without losing a digit."""
 
 import json
+import os
 import re
 import tempfile
+import time
 from pathlib import Path
 
 import corpus
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effcc.claims import mend, modelindex, rules
+from effcc.claims import bibtex, mend, modelindex, rules
 from effcc.claims.claim import Claim, Collection, Fact, Paper, Result
 from effcc.ground.document import BadFile, model_index_comment, parse
 
@@ -508,3 +510,54 @@ def test_a_mend_removes_its_own_problem_and_makes_no_other(card):
             done = mend.file(path, before)
             after = modelindex.check([path], Path(folder)).problems
             assert len(after) <= len(before) - done
+
+
+# Each took longer by the square of its size: misspelt names, numbers, dates, citations.
+LONG = {
+    "names": "Collections:\n"
+    + "".join(f"- Name: coll{i}\n" for i in range(2000))
+    + "Models:\n"
+    + "".join(f"- {{Name: m{i}, In Collection: cull{i}x}}\n" for i in range(2000)),
+    "number": f"Models:\n- Name: m\n  Metadata: {{FLOPs: '{'1' * 1_000_000}'}}\n",
+    "nearly a number": f"Models:\n- Name: m\n  Metadata: {{FLOPs: '{'1' * 1_000_000}x'}}\n",
+    "long names": f"Models:\n- {{Name: {'x' * 1_000_000}, In Collection: {'y' * 1_000_000}}}\n",
+    "dates": "".join(
+        f"- dataset: {{id: a/b, task_id: t{i}}}\n  value: 1\n  date: '2025-01-31'\n"
+        for i in range(3000)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_no_index_takes_long(kind, tmp_path):
+    path = tmp_path / "index.yml"
+    path.write_text(LONG[kind], "utf-8")
+    began = time.process_time()
+    found = modelindex.check([path], tmp_path)
+    for claim in found.claims:
+        assert all(fact.number is None for fact in claim.facts.values())
+    assert time.process_time() - began < 2
+    assert sum(len(str(problem)) for problem in found.problems) < 5 * len(LONG[kind])
+
+
+@pytest.mark.parametrize("text", ["\n" * 2_000_000, "```bibtex\n" * 100_000])
+def test_no_file_takes_long_to_be_passed_over(text, tmp_path):
+    (tmp_path / "index.yml").write_text(text, "utf-8")
+    began = time.process_time()
+    assert modelindex.files_in(tmp_path) == []
+    assert bibtex.printed(text) == ()
+    assert time.process_time() - began < 2
+
+
+def test_files_that_lead_out_of_a_folder_are_passed_over(tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside, outside, inside / "folder.yml"):
+        folder.mkdir()
+    for folder in (inside, outside):
+        (folder / "index.yml").write_text("Models: []\n", "utf-8")
+    (inside / "out.yml").symlink_to(outside / "index.yml")
+    (inside / "out").symlink_to(outside)
+    (inside / "nowhere.yml").symlink_to(inside / "none.yml")
+    (inside / "in.yml").symlink_to("index.yml")
+    os.mkfifo(inside / "pipe.yml")  # nobody writes to it: whoever opens it waits
+    assert modelindex.files_in(inside) == [inside / "in.yml", inside / "index.yml"]

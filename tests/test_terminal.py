@@ -131,3 +131,7 @@ def test_what_a_file_says_is_no_markup(said, monkeypatch):
         cli.main(["fit", "--config", "registry/evil.yaml"])
     assert MARKUP in out.getvalue()
     assert raw(out.getvalue()) == set()
+
+
+def test_a_table_prints_what_a_file_says_as_words():
+    assert terminal.table(("a",), [("\x1b[2J\n",)]) == "a\n\\x1b[2J\\n"

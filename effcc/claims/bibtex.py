@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ARXIV = re.compile(r"(?:abs|pdf|arXiv)[/:.](\d{4}\.\d{4,5})|^(\d{4}\.\d{4,5})(?:v\d+)?$", re.I)
-_PRINTED = re.compile(r"^```+ *bibtex *\r?\n(.*?)^```+ *\r?$", re.I | re.M | re.S)
+_PRINTED = re.compile(r"^```+ *bibtex *\r?\n((?:(?!```).*\n)*+)^```+ *\r?$", re.I | re.M)
 _FIELD = re.compile(r"\s*,?\s*([A-Za-z][\w-]*)\s*=\s*")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from effcc.ground.errors import Place
 
 _NUMBER = re.compile(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]{1,3})?)\s*([%kKMGT]?)\s*")
+_LONGEST = 400  # letters of a number, which is more than a float has
 _SCALE = {"": 1, "%": Decimal("0.01"), "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _NO_FACTS: Mapping[str, Any] = {}
 
@@ -43,7 +44,7 @@ class Fact:
 
         None for words, and for numbers that no measurement gives: beyond the range of a float.
         """
-        match = _NUMBER.fullmatch(self.text)
+        match = _number(self.text)
         value = float(Decimal(match[1]) * _SCALE[match[2]]) if match else math.inf
         return value if math.isfinite(value) else None
 
@@ -64,7 +65,7 @@ class Fact:
 
         Trailing zeros of a whole number are taken as rounding: 13310000 agrees with 13314116.
         """
-        match = _NUMBER.fullmatch(self.text)
+        match = _number(self.text)
         if not match:
             return False
         digits = Decimal(match[1])
@@ -75,6 +76,10 @@ class Fact:
         )
         half = Decimal(10) ** int(exponent) * _SCALE[match[2]] / 2
         return abs(digits * _SCALE[match[2]] - Decimal(exact)) <= half
+
+
+def _number(text: str) -> re.Match[str] | None:
+    return _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
 
 
 def _words(value: Any) -> str:

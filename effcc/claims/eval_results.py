@@ -119,7 +119,7 @@ def _dated(problems: Problems, path: KeyPath, date: str | None) -> None:
     except ValueError:
         problems.add("MI085", path, "not a date as in '2025-01-31', or '2025-01-31T12:00:00Z'")
         return
-    place, lines = problems.document.mark(path).value, problems.document.text.split("\n")
+    place, lines = problems.document.mark(path).value, problems.lines
     if lines[place.line - 1][place.col - 1 : place.col] not in ("'", '"'):
         problems.add("MI086", path, f"write '{date}'; without quotes it is no text to YAML 1.1")
 

@@ -7,6 +7,7 @@ an empty name says nothing and is passed over.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,11 @@ class Problems:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.found: list[Problem] = []
+
+    @functools.cached_property
+    def lines(self) -> list[str]:
+        """The lines of the document."""
+        return self.document.text.split("\n")
 
     def add(self, code: str, path: KeyPath, message: str, *, at_key: bool = False) -> None:
         """Note a problem at a value, or at its key."""

@@ -34,6 +34,9 @@ def mended(text: str, problems: Iterable[Problem]) -> tuple[str, int]:
 
 def file(path: Path, problems: Iterable[Problem]) -> int:
     """Put mends into a file, whole or not at all; returns how many."""
+    problems = [problem for problem in problems if problem.mend]
+    if not problems:  # it may be no text
+        return 0
     raw = path.read_bytes()
     mark = _MARK if raw.startswith(_MARK) else b""
     text, done = mended(raw.removeprefix(mark).decode(), problems)

@@ -18,13 +18,15 @@ from effcc.claims.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
 from effcc.ground import garbage, page
 from effcc.ground.document import glance, read_text
 from effcc.ground.errors import BadFile, Place, Problem
-from effcc.ground.words import closest
+from effcc.ground.words import closest, listed
 
 # Doubts about figures, which a project may quote all the same.
 _AS_PUBLISHED = ("MI012", "MI040", "MI041", "MI042", "MI043", "MI044", "MI046", "MI047")
+# Misspelt names that a nearest one is looked for: it takes a while where there are thousands.
+_HINTS = 50
 _DATA = (".yml", ".yaml", ".json")
 # What a data file begins a line with if it is a model-index, among all the YAML of a repository.
-_INDEX_KEY = re.compile(r"^[\s{]*[\"']?(models|collections|import)[\"']?\s*:", re.I | re.M)
+_INDEX_KEY = re.compile(r"^[ \t{]*[\"']?(models|collections|import)[\"']?\s*:", re.I | re.M)
 
 
 @dataclass(slots=True)
@@ -181,6 +183,7 @@ def _strictly(found: Found) -> list[Claim]:
 def _linked(texts: list[Text]) -> list[Claim]:
     """Claims with their collections, of their own text or any; what is wrong goes to its text."""
     everywhere: dict[str, Collection] = {}
+    hints = _HINTS
     for text in texts:
         for collection in text.collections:
             everywhere.setdefault(collection.name, collection)
@@ -192,8 +195,9 @@ def _linked(texts: list[Text]) -> list[Claim]:
         for entry in text.models:
             collection = own.get(entry.collection) or everywhere.get(entry.collection)
             if entry.collection and not collection:
-                hint = closest(entry.collection, everywhere)
-                there = hint or f"; there are: {', '.join(everywhere)}"
+                hints -= 1
+                hint = closest(entry.collection, everywhere) if hints > 0 else ""
+                there = hint or f"; there are: {listed(everywhere)}"
                 if not everywhere:
                     there = " in what was read; check it with the files that it belongs to"
                 text.problems.append(entry.missing._replace(message=entry.missing.message + there))

@@ -52,9 +52,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 PLAIN, QUOTED = "plain", "quoted"  # tags of nodes that state none
-# Control characters, lone surrogates, and the line ends that YAML 1.1 and 1.2 disagree about.
+# Control characters, lone surrogates, and line ends that not everything counts: those that YAML 1.1
+# and 1.2 disagree about, and a carriage return alone.
 UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]|\r(?!\n)"
 )
 # A key and a value that needs quotes, up to a comment.
 _COLON_INSIDE = re.compile(
@@ -78,6 +79,8 @@ def compose(text: str, shown: str) -> Any:
     """
     if bad := UNPRINTABLE.search(text):
         message = f"control character {bad[0]!r}; remove it"
+        if bad[0] == "\r":
+            message = r"a line that ends in \r alone; save the file with line ends of \n"
         raise BadFile(Problem(place_of(text, bad.start(), shown), "", message, "MI003"))
     try:
         return _Composer(text, shown).get_single_node()
@@ -235,7 +238,7 @@ class _Composer(_Loader):
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, shown: str) -> Problem:
     mark = error.problem_mark or error.context_mark
-    # The parser's lines end at a lone carriage return too.
+    # A file that ends in a line's end ends on the line after it.
     line = next(iter(text.split("\n")[mark.line : mark.line + 1]), "") if mark else ""
     place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
     reason = str(error.problem or error.context)

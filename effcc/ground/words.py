@@ -10,6 +10,7 @@ _UNSEEN = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
 )
 _IN_LINES, _IN_A_LINE = re.compile(f"[{_UNSEEN}]"), re.compile(rf"[\t\n{_UNSEEN}]")
+_LONGEST = 200  # letters of a name
 
 
 def many(number: float, one: str, several: str = "") -> str:
@@ -39,11 +40,20 @@ def in_a_line(words: str) -> str:
     return _IN_A_LINE.sub(_escape, words)
 
 
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Names with commas between them, of many the first."""
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """`; did you mean 'x'?` for the known word nearest to `word`, or nothing when none is near."""
     import difflib
 
-    folded = {other.casefold(): other for other in known}
+    if len(word) > _LONGEST:  # nobody mistyped that, and to compare it takes long
+        return ""
+    folded = {other.casefold(): other for other in known if len(other) <= _LONGEST}
     match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
     return f"; did you mean {folded[match[0]]!r}?" if match else ""
 

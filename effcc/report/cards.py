@@ -229,7 +229,7 @@ def render(card: Card) -> str:
 
 def _quoted(text: str) -> markdown.Markup:
     """A text for a quoted value of the front matter, which themes print as it is."""
-    return markdown.Markup(html_escape(" ".join(text.split())).replace("\\", "&#92;"))
+    return markdown.Markup(html_escape(markdown.line(text)).replace("\\", "&#92;"))
 
 
 def with_results(claim: Claim, runs: Iterable[Run]) -> Claim:

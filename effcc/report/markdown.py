@@ -18,6 +18,8 @@ _SPECIAL = re.compile(
     | ^[#=:!?] | ^[-+](?![0-9.]) | ^[0-9](?=[0-9]*[.)](\s|$))""",
     re.VERBOSE,
 )
+# What no page may hold, and a page's reader may keep for marks of its own.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _LINK = re.compile(r"https?://[^\s<>\"'()\[\]{}\\`|]+")
 
 
@@ -28,7 +30,12 @@ def escape(value: Any) -> Markup:
 
 @functools.lru_cache(maxsize=16384)  # cards repeat each other
 def _escaped(text: str) -> Markup:
-    return _inert(" ".join(text.split()))
+    return _inert(line(text))
+
+
+def line(text: str) -> str:
+    """A text on one line; a control character as its escape, so that it is seen."""
+    return _shown(" ".join(text.split()))
 
 
 def code(value: Any) -> Markup:
@@ -38,7 +45,7 @@ def code(value: Any) -> Markup:
 
 @functools.lru_cache(maxsize=8192)
 def _code(text: str) -> Markup:
-    words = " ".join(text.split())
+    words = line(text)
     if re.search(r"[`|<&]", words) or not words:
         return Markup(f"<code>{escape(words)}</code>")
     return Markup(f"`{words}`")
@@ -46,7 +53,7 @@ def _code(text: str) -> Markup:
 
 def prose(text: str) -> Markup:
     """A sentence as plain text, but for what it has between backticks: that is code."""
-    parts = re.split(r"`([^`]*)`", " ".join(text.split()))
+    parts = re.split(r"`([^`]*)`", line(text))
     return Markup("").join(code(part) if n % 2 else _inert(part) for n, part in enumerate(parts))
 
 
@@ -80,12 +87,17 @@ def address(place: Place) -> str:
     return f"../../{quote(place.file)}{plain}#L{place.line}"
 
 
+def _shown(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def _inert(text: str) -> Markup:
     return Markup(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text))
 
 
 def fence(text: str, language: str) -> Markup:
     """A code block that its content cannot close."""
+    text = _shown(text)
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
     ticks = "`" * (longest + 1)
     return Markup(f"{ticks}{language}\n{text.rstrip()}\n{ticks}")

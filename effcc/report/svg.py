@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 from effcc.ground.words import three
+from effcc.report import markdown
 
 LINE = 14  # from one line of text to the next
 # How wide letters are at most, in units of a picture: most of them, capitals, wide ones, any other.
@@ -223,4 +224,4 @@ def short(value: float) -> str:
 
 def quoted(words: str) -> str:
     """Words as text or as an attribute."""
-    return escape(" ".join(words.split()))
+    return escape(markdown.line(words))

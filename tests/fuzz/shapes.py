@@ -91,7 +91,15 @@ def _piece(draw, text):
     return text[:start] + draw(words) + text[start:]
 
 
-_EDITS = (_word, _word, _value, _value, _line, _piece)
+def _many(draw, text):
+    """A short piece very often, which shows what takes long."""
+    start = draw(st.integers(0, len(text)))
+    piece = text[start : start + draw(st.sampled_from((1, 2, 8, 40, 200)))] or draw(words)
+    times = draw(st.sampled_from((10, 1000, 100_000)))
+    return text[:start] + piece * min(times, 200_000 // (len(piece) or 1)) + text[start:]
+
+
+_EDITS = (*2 * (_word, _value, _line, _piece), _many)
 
 
 def packed(*files):

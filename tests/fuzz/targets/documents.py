@@ -34,7 +34,8 @@ def run(data, folder):
     found = document.read(path, path.name)
     if found.data is None:  # stands nowhere
         return
-    lines = found.text.count("\n") + 1
+    # Nothing, behind a last line that does not end, stands on the one after it.
+    lines = found.text.count("\n") + 2
     for at in list(_paths(found.data, ()))[:200]:
         mark = found.mark(at)
         assert mark.value.file == path.name
