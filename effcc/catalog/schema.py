@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from effcc.ground.words import closest
 
 if TYPE_CHECKING:
+    from effcc.catalog import fits
     from effcc.ground.document import Document
     from effcc.ground.errors import Problem
     from effcc.ground.nodes import KeyPath
@@ -43,21 +43,32 @@ def load(name: str) -> dict[str, Any]:
 def _validator(name: str) -> Any:
     from jsonschema import Draft202012Validator, validators  # 0.1 s, not every command needs it
 
+    from effcc.catalog import fits
+
     checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
             "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
             "number": lambda _, value: (
                 isinstance(value, int | float)
                 and not isinstance(value, bool)
-                and math.isfinite(value)
+                and abs(value) <= fits.LARGEST  # not NaN either
             ),
         }
     )
     return validators.extend(Draft202012Validator, type_checker=checker)(load(name))
 
 
+@functools.cache
+def _fits(name: str) -> fits.Check:
+    from effcc.catalog import fits
+
+    return fits.compiled(load(name))
+
+
 def problems(document: Document, name: str) -> list[Problem]:
     """Everything in `document` that the schema `name` does not allow, in the order of the file."""
+    if _fits(name)(document.data):
+        return []
     errors = _validator(name).iter_errors(document.data)
     return sorted({problem for error in errors for problem in _explain(error, document)})
 
