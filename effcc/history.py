@@ -7,7 +7,7 @@ in a copy without a history.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from effcc import checkout
 from effcc.ground.errors import Place, Problem
 
 if TYPE_CHECKING:
-    from effcc.catalog.ledger import Kept
+    from effcc.catalog.glance import Kept
+    from effcc.catalog.seal import Seal
     from effcc.ground.home import Home
 
 
@@ -27,18 +28,31 @@ def beside(records: Sequence[Kept], home: Home) -> list[Kept]:
     """
     from effcc.catalog.seal import Seal
 
-    if not any(record.filed and record.filed.seal is Seal.NONE for record in records):
-        return list(records)
-    blobs = _blobs(home)
+    unsealed = {r.place().file for r in records if r.filed and r.filed.seal is Seal.NONE}
+    known = seals(unsealed, home)
     found: list[Kept] = []
     for record in records:
         assert record.filed
-        name = record.place().file
-        if record.filed.seal is Seal.NONE and name in blobs:
-            same = _is_blob((home.root / name).read_bytes(), blobs[name])
-            seal = Seal.COMMITTED if same else Seal.BROKEN
-            record = replace(record, filed=replace(record.filed, seal=seal))
+        if (name := record.place().file) in known:
+            record = replace(record, filed=replace(record.filed, seal=known[name]))
         found.append(record)
+    return found
+
+
+def seals(unsealed: Iterable[str], home: Home) -> dict[str, Seal]:
+    """What the last commit says of files without a digest, named as messages name them.
+
+    Those that it knows nothing of are left out.
+    """
+    from effcc.catalog.seal import Seal
+
+    unsealed = list(unsealed)
+    blobs = _blobs(home) if unsealed else {}
+    found: dict[str, Seal] = {}
+    for name in unsealed:
+        if name in blobs:
+            same = _is_blob((home.root / name).read_bytes(), blobs[name])
+            found[name] = Seal.COMMITTED if same else Seal.BROKEN
     return found
 
 

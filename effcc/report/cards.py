@@ -21,13 +21,13 @@ from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
 from effcc.catalog.timings import Bench
 from effcc.claims import modelindex
 from effcc.claims.claim import Claim, Fact, Result
-from effcc.ground import files, garbage
+from effcc.ground import files, garbage, workers
 from effcc.ground.errors import Place
 from effcc.ground.home import Home
 from effcc.ground.words import many, three
 from effcc.proof import verify
 from effcc.proof.comparison import Comparison
-from effcc.report import experts, html, markdown, origins, pictures, workers
+from effcc.report import experts, html, markdown, origins, pictures
 from effcc.report.experts import Experts
 from effcc.report.origins import Figure
 
