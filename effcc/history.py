@@ -7,7 +7,7 @@ in a copy without a history.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,22 +56,21 @@ def seals(unsealed: Iterable[str], home: Home) -> dict[str, Seal]:
     return found
 
 
-def problems(read: Sequence[Kept], known: Sequence[Kept]) -> list[Problem]:
-    """Records that only the commit shows to be edited: as they were read, and as `beside` says."""
-    from effcc.catalog.results import edited
+def problems(seals: Mapping[str, Seal]) -> list[Problem]:
+    """Records that only the commit shows to be edited, of what `seals` says."""
+    from effcc.catalog.seal import Seal
 
     message = "edited by hand: not what was committed; restore the record"
-    pairs = zip(read, known, strict=True)
-    changed = [now for was, now in pairs if edited(now) and not edited(was)]
-    return [Problem(Place(record.place().file), "", message) for record in changed]
+    edited = [name for name, seal in seals.items() if seal is Seal.BROKEN]
+    return [Problem(Place(name), "", message) for name in edited]
 
 
-def words(records: Sequence[Kept]) -> str:
+def words(unsealed: Sequence[str], seals: Mapping[str, Seal]) -> str:
     """How many have no digest, and of how many the commit tells that they are what was made."""
     from effcc.catalog.seal import Seal
 
-    seals = [record.filed.seal for record in records if record.filed]
-    known, unknown = seals.count(Seal.COMMITTED), seals.count(Seal.NONE)
+    known = list(seals.values()).count(Seal.COMMITTED)
+    unknown = len(unsealed) - len(seals)
     if not known:
         return f"{unknown} unsealed" if unknown else ""
     part = f"{known} of them " if unknown else ""

@@ -81,9 +81,8 @@ def write(root: Path, variants: int, records: int = 1) -> Home:
     record = json.loads(shown.read_text("utf-8"))
     base = registry.load("cc_b0_8e", Home(ROOT)).network
     for number in range(variants):
-        name = f"cc_many_{number:05d}"
         given = {
-            "name": name,
+            "name": (name := called(number)),
             "number": number,
             "width": round(0.25 + number % 50 / 64, 4),
             "experts": 2 + number // 50 % 30,
@@ -103,6 +102,11 @@ def write(root: Path, variants: int, records: int = 1) -> Home:
         for again in range(records):
             _record(folder, record | {"variant": name, "seed": again}, again)
     return Home(root.resolve())
+
+
+def called(number: int) -> str:
+    """The name of a variant, the first of which is 0."""
+    return f"cc_many_{number:05d}"
 
 
 def measure(home: Home, name: str, records: int) -> None:
