@@ -12,6 +12,7 @@ An index is only ever a shorter way. One that is damaged, or cannot be written, 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -201,6 +202,10 @@ def _keep(folder: Path, now: Sequence[Line]) -> None:
 
 def _head(body: bytes) -> bytes:
     """What an index begins with: its format, the schemas that records were held to, its digest."""
+    return f"records {_FORMAT} {_schemas()} {hashlib.sha256(body).hexdigest()}".encode()
+
+
+@functools.cache
+def _schemas() -> str:
     held = [repr(schema.load(name)) for name in ("result", "bench", "routing")]
-    schemas = hashlib.sha256("".join(held).encode()).hexdigest()[:16]
-    return f"records {_FORMAT} {schemas} {hashlib.sha256(body).hexdigest()}".encode()
+    return hashlib.sha256("".join(held).encode()).hexdigest()[:16]
