@@ -14,6 +14,8 @@ from effcc.ground.errors import BadFile, Place, Problem, UsageError
 from effcc.ground.words import many
 
 if TYPE_CHECKING:
+    from effcc.catalog.registry import Entry
+    from effcc.catalog.results import Run
     from effcc.claims.claim import Claim
     from effcc.claims.modelindex import Found
 
@@ -33,44 +35,74 @@ def check(args: argparse.Namespace) -> int:
 
 def _check_project(args: argparse.Namespace) -> int:
     from effcc import history
-    from effcc.catalog import registry, results, routings, timings
+    from effcc.catalog import registry
     from effcc.claims import modelindex
     from effcc.proof import verify
+    from effcc.proof.comparison import DISPUTED
     from effcc.request import DEFAULT_SOURCE
 
     at = home.find()
     try:
         entries = registry.entries(at)
         registry.on(entries, DEFAULT_SOURCE)  # a profile's problems show only with it
-        names = [entry.spec.name for entry in entries]
     except BadFile as error:
         if args.format == "text":
             raise
         _say(args, error.problems, {}, {})
         return error.exit_code
-    measured = sorted({*names, *(path.name for path in at.results.glob("*"))})
-    shelves = {name: results.shelf(at, name) for name in measured}
-    accuracies = {name: results.made(shelf, *results.KIND) for name, shelf in shelves.items()}
-    runs = {e.spec.name: results.beside(e, accuracies[e.spec.name][0]) for e in entries}
-    judged = [accuracies[name] for name in measured]
-    judged += [results.made(shelves[n], *of.KIND) for n in measured for of in (timings, routings)]
-    read = [record for records, _ in judged for record in records]
-    records = sum(record.variant in names for record in read)
-    known = history.beside(read, at)
-    unsound = [p for _, wrong in judged for p in wrong] + history.problems(read, known)
-    problems = [*verify.problems(entries, runs), *unsound]
-    compared = [row for entry in entries for row in verify.compare(entry.claim, entry.spec)]
-    disputed = sum(row.verdict == "disputed" for row in compared)
+    measured = _Measured(at)
+    rows = verify.every(entries, lambda entry: measured.read(entry.spec.name, entry))
+    named = measured.records
+    for gone in sorted({path.name for path in at.results.glob("*")} - set(rows)):
+        measured.read(gone)
+    seals = history.seals(measured.unsealed, at)
+    problems = [
+        *verify.problems(entries, rows),
+        *measured.problems,
+        *history.problems(seals),
+    ]
+    disputed = sum(row.verdict == DISPUTED for each in rows.values() for row in each)
     where = {problem.place.file: str(at.root / problem.place.file) for problem in problems}
-    counts = {"variants": len(entries), "records": records, "disputed": disputed}
+    counts = {"variants": len(entries), "records": named, "disputed": disputed}
     doubts = modelindex.check(modelindex.files_in(at.model_index), at.root)
     _say(args, [*problems, *doubts.problems], where | doubts.files, counts)
     if args.format == "text":
         verdict = many(len(problems), "problem") if problems else "no problem"
-        found = f"{many(len(entries), 'variant')}, {many(records, 'record')}"
-        found += f" ({unsealed})" if (unsealed := history.words(known)) else ""
+        found = f"{many(len(entries), 'variant')}, {many(named, 'record')}"
+        unsealed = history.words(measured.unsealed, seals)
+        found += f" ({unsealed})" if unsealed else ""
         terminal.say(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if problems else 0
+
+
+class _Measured:
+    """Every record of a project, read a variant at a time: only what is wrong is kept.
+
+    `unsealed` are the files that no digest answers for, as messages name them.
+    """
+
+    def __init__(self, at: home.Home) -> None:
+        self.at, self.records = at, 0
+        self.problems: list[Problem] = []
+        self.unsealed: list[str] = []
+
+    def read(self, name: str, entry: Entry | None = None) -> list[Run]:
+        """Read a variant's records; its accuracies, newest first, if there is such a variant."""
+        from effcc.catalog import results, routings, timings
+        from effcc.catalog.seal import Seal
+
+        shelf = results.shelf(self.at, name)
+        accuracies, wrong = results.made(shelf, *results.KIND)
+        self.problems += wrong
+        read = [*accuracies]
+        for kind in (timings.KIND, routings.KIND):
+            more, wrong = results.made(shelf, *kind)
+            read += more
+            self.problems += wrong
+        self.records += len(read)
+        filed = [record.filed for record in read if record.filed]
+        self.unsealed += [one.document.file for one in filed if one.seal is Seal.NONE]
+        return results.beside(entry, accuracies) if entry else []
 
 
 def _check_paths(args: argparse.Namespace) -> int:

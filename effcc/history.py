@@ -7,7 +7,7 @@ in a copy without a history.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from effcc.ground import git
 from effcc.ground.errors import Place, Problem
 
 if TYPE_CHECKING:
-    from effcc.catalog.ledger import Kept
+    from effcc.catalog.glance import Kept
+    from effcc.catalog.seal import Seal
     from effcc.ground.home import Home
 
 
@@ -27,37 +28,49 @@ def beside(records: Sequence[Kept], home: Home) -> list[Kept]:
     """
     from effcc.catalog.seal import Seal
 
-    if not any(record.filed and record.filed.seal is Seal.NONE for record in records):
-        return list(records)
-    blobs = _blobs(home)
+    unsealed = {r.place().file for r in records if r.filed and r.filed.seal is Seal.NONE}
+    known = seals(unsealed, home)
     found: list[Kept] = []
     for record in records:
         assert record.filed
-        name = record.place().file
-        if record.filed.seal is Seal.NONE and name in blobs:
-            same = _is_blob((home.root / name).read_bytes(), blobs[name])
-            seal = Seal.COMMITTED if same else Seal.BROKEN
-            record = replace(record, filed=replace(record.filed, seal=seal))
+        if (name := record.place().file) in known:
+            record = replace(record, filed=replace(record.filed, seal=known[name]))
         found.append(record)
     return found
 
 
-def problems(read: Sequence[Kept], known: Sequence[Kept]) -> list[Problem]:
-    """Records that only the commit shows to be edited: as they were read, and as `beside` says."""
-    from effcc.catalog.results import edited
+def seals(unsealed: Iterable[str], home: Home) -> dict[str, Seal]:
+    """What the last commit says of files without a digest, named as messages name them.
+
+    Those that it knows nothing of are left out.
+    """
+    from effcc.catalog.seal import Seal
+
+    unsealed = list(unsealed)
+    blobs = _blobs(home) if unsealed else {}
+    found: dict[str, Seal] = {}
+    for name in unsealed:
+        if name in blobs:
+            same = _is_blob((home.root / name).read_bytes(), blobs[name])
+            found[name] = Seal.COMMITTED if same else Seal.BROKEN
+    return found
+
+
+def problems(seals: Mapping[str, Seal]) -> list[Problem]:
+    """Records that only the commit shows to be edited, of what `seals` says."""
+    from effcc.catalog.seal import Seal
 
     message = "edited by hand: not what was committed; restore the record"
-    pairs = zip(read, known, strict=True)
-    changed = [now for was, now in pairs if edited(now) and not edited(was)]
-    return [Problem(Place(record.place().file), "", message) for record in changed]
+    edited = [name for name, seal in seals.items() if seal is Seal.BROKEN]
+    return [Problem(Place(name), "", message) for name in edited]
 
 
-def words(records: Sequence[Kept]) -> str:
+def words(unsealed: Sequence[str], seals: Mapping[str, Seal]) -> str:
     """How many have no digest, and of how many the commit tells that they are what was made."""
     from effcc.catalog.seal import Seal
 
-    seals = [record.filed.seal for record in records if record.filed]
-    known, unknown = seals.count(Seal.COMMITTED), seals.count(Seal.NONE)
+    known = list(seals.values()).count(Seal.COMMITTED)
+    unknown = len(unsealed) - len(seals)
     if not known:
         return f"{unknown} unsealed" if unknown else ""
     part = f"{known} of them " if unknown else ""

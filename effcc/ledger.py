@@ -3,64 +3,81 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from effcc import tally, terminal
-from effcc.ground import home
+from effcc.ground import home, jsontext
 from effcc.ground.errors import UsageError
 from effcc.ground.words import many
 
 if TYPE_CHECKING:
-    from effcc.catalog.ledger import Kept, Line
+    from effcc.catalog.glance import Glance
+    from effcc.catalog.ledger import Kept, Listed
+
+# Records that a list shows unless it is asked for all.
+_MOST = 1000
 
 
 def results(args: argparse.Namespace) -> int:
     """List what was measured, show one record, or set records side by side."""
+    if args.action == "list":
+        return _list(args.records, args.json, args.all)
+    if args.all:
+        raise UsageError("results: --all goes with list")
     return _ACTIONS[args.action](args.records, args.json)
 
 
-def _list(words: Sequence[str], as_json: bool) -> int:
+def _list(words: Sequence[str], as_json: bool, whole: bool) -> int:
     if len(words) > 1:
         raise UsageError("results list: name one variant, or none for all")
     from effcc import history
     from effcc.catalog import ledger
-    from effcc.catalog.results import edited
+    from effcc.catalog.seal import Seal
 
     at = home.find()
-    lines, problems = ledger.everything(at, *words)
-    beside = history.beside([line.record for line in lines], at)
-    lines = [_standing(line, record) for line, record in zip(lines, beside, strict=True)]
+    differs = ledger.differing(at)
+    files = ledger.listed(at, *words)
+    unsealed = {one: at.shown(one.path(at)) for one in files if one.line.seal == Seal.NONE}
+    seals = history.seals(unsealed.values(), at)
+
+    def seen(one: Listed) -> tuple[Glance, str]:
+        glance = one.line.glance
+        seal = seals.get(unsealed.get(one, ""), glance.seal)
+        why = seal.value if seal is Seal.BROKEN else differs(one, glance)
+        return replace(glance, seal=seal), why
+
+    records = [one for one in files if not one.line.is_none]
     if as_json:
-        terminal.say_data([_row(line) for line in lines])
+        _stream(_row(*seen(one)) for one in records)
         return 0
+    shown = records if whole else records[-_MOST:]
     heads = (
         *("record", "variant", "verb", "on", "top-1, ms a call, or apart", "seed", "commit"),
         *("seal", "differs from the registry"),
     )
-    cells = [
-        (
-            line.record.id,
-            line.record.variant,
-            line.record.verb,
-            tally.on(line.record),
-            tally.figure(line.record),
-            str(line.record.seed),
-            tally.commit(line.record),
-            tally.seal(line.record),
-            "" if line.differs == tally.seal(line.record) else line.differs,
-        )
-        for line in lines
-    ]
+    cells = [_cells(*seen(one)) for one in shown]
     terminal.say(
-        terminal.table(heads, cells) if lines else "nothing was measured yet: effcc fit does"
+        terminal.table(heads, cells) if cells else "nothing was measured yet: effcc fit does"
     )
-    wrong = [line.record for line in lines if edited(line.record)]
-    files = sorted({p.place.file for p in problems} | {r.place().file for r in wrong})
-    if files:
-        terminal.say(f"\nwrong, as effcc check says: {', '.join(files)}")
+    wrong = {at.shown(one.path(at)) for one in files if one.line.is_wrong}
+    wrong |= {name for name, seal in seals.items() if seal is Seal.BROKEN}
+    if wrong:
+        terminal.say(f"\nwrong, as effcc check says: {', '.join(sorted(wrong))}")
+    if len(shown) < len(records):
+        said = f"the newest {len(shown):,} of {many(len(records), 'record')}"
+        terminal.say(f"{said}; --all lists the others too", error=True)
     return 0
+
+
+def _stream(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print a JSON list, a row a line, without holding all of it."""
+    between = "[\n "
+    for row in rows:
+        print(between + jsontext.text(row, indent=None), end="")
+        between = ",\n "
+    print("[]" if between.startswith("[") else "\n]")
 
 
 def _show(words: Sequence[str], as_json: bool) -> int:
@@ -106,7 +123,7 @@ def _diff(words: Sequence[str], as_json: bool) -> int:
     return 0
 
 
-_ACTIONS = {"list": _list, "show": _show, "compare": _compare, "diff": _diff}
+_ACTIONS = {"show": _show, "compare": _compare, "diff": _diff}
 
 
 def _named(action: str, words: Sequence[str], least: int, most: int = 99) -> list[Kept]:
@@ -132,42 +149,30 @@ def _of_one_kind(action: str, records: Sequence[Kept]) -> None:
         raise UsageError(f"results {action}: {both}; name records of one kind")
 
 
-def _standing(line: Line, record: Kept) -> Line:
-    """A record's line with what the repository says of it."""
-    from effcc.catalog import results
-    from effcc.catalog.seal import Seal
+def _cells(record: Glance, differs: str) -> tuple[str, ...]:
+    return (
+        record.id,
+        record.variant,
+        record.verb,
+        record.on,
+        record.figure,
+        str(record.seed),
+        tally.commit(record.commit, record.dirty),
+        tally.seal(record.seal),
+        "" if differs == tally.seal(record.seal) else differs,
+    )
 
-    differs = Seal.BROKEN if results.edited(record) else line.differs
-    return replace(line, record=record, differs=differs)
 
-
-def _row(line: Line) -> dict[str, Any]:
-    from effcc.catalog.results import Record
-    from effcc.catalog.timings import Bench
-
-    record = line.record
-    assert record.filed
-    row: dict[str, Any] = {
+def _row(record: Glance, differs: str) -> dict[str, Any]:
+    return {
         "id": record.id,
         "variant": record.variant,
         "verb": record.verb,
-        "on": tally.on(record),
+        "on": record.on,
         "seed": record.seed,
-        "commit": record.git["commit"],
-        "dirty": record.git["dirty"],
-        "seal": record.filed.seal,
-        "differs": line.differs,
+        "commit": record.commit,
+        "dirty": record.dirty,
+        "seal": record.seal,
+        "differs": differs,
+        **record.figures,
     }
-    if isinstance(record, Record):
-        top1 = record.metrics.get("top1")
-        row["fingerprint"] = record.dataset.fingerprint
-        if top1:
-            row |= {"top1": top1.value, "low": top1.low, "high": top1.high, "n": top1.n}
-    elif isinstance(record, Bench):
-        row["seconds_a_call"] = {
-            f"{t.engine}, {t.network}, batch {t.batch}": t.median for t in record.timings
-        }
-    else:
-        row["fingerprint"] = record.dataset.fingerprint
-        row["classes_apart"] = {block.name: block.distance for block in record.blocks}
-    return row

@@ -161,6 +161,7 @@ def _of_results(sub: argparse.ArgumentParser) -> None:
     )
     named = "list: a variant; the others: records, by the start of their id, VARIANT/ID or path"
     add("records", nargs="*", metavar="RECORD", help=named)
+    add("--all", action="store_true", help="list: not only the newest 1,000")
     add("--json", action="store_true", help="print JSON")
 
 

@@ -68,13 +68,14 @@ def _of_accuracy(word: str, at: Home) -> Record:
 
 
 def _announce(record: Record, console: Console) -> None:
-    from effcc.catalog import results
+    from effcc.catalog import glance, results
 
     console.print(f"[bold]{record.variant}/{record.id}[/]", highlight=False)
     console.print(f"  {record.command}", highlight=False, markup=False)
     top1 = record.metrics["top1"]
+    at = tally.commit(record.git["commit"], record.git["dirty"])
     console.print(
-        f"  {tally.share(top1)}: {top1.correct} of {top1.n}, at commit {tally.commit(record)}",
+        f"  {glance.share(top1)}: {top1.correct} of {top1.n}, at commit {at}",
         highlight=False,
         markup=False,
     )
@@ -191,6 +192,7 @@ def _keep(record: Record, at: Home, console: Console) -> None:
 
 def _conclude(then: Record, now: Record, console: Console) -> int:
     """Say whether the figure came back; 0 if it lies within the record's interval, 1 if not."""
+    from effcc.catalog import glance
     from effcc.catalog.ledger import differences
 
     was, found = then.metrics["top1"], now.metrics["top1"]
@@ -210,7 +212,7 @@ def _conclude(then: Record, now: Record, console: Console) -> int:
         both = f"{points}, {both} (p = {pair['p']:.2g}, {pair['test']})"
     lines = [
         f"\n{made}\n",
-        f"recorded  {tally.share(was)}: {was.correct} of {was.n}",
+        f"recorded  {glance.share(was)}: {was.correct} of {was.n}",
         f"now       {100 * found.value:.1f} %: {found.correct} of {found.n}, "
         f"{'within' if within else 'outside'} the interval, which is of the recorded figure alone",
         f"both      {both}",

@@ -7,35 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from effcc import terminal
-from effcc.ground.words import many, three
+from effcc.ground.words import three
 
 if TYPE_CHECKING:
-    from effcc.catalog.ledger import Kept
-    from effcc.catalog.results import Metric, Record
+    from effcc.catalog.glance import Kept
+    from effcc.catalog.results import Record
+    from effcc.catalog.seal import Seal
     from effcc.catalog.timings import Bench
 
 
-def share(metric: Metric) -> str:
-    """An accuracy with its interval."""
-    if metric.low is None or metric.high is None:
-        return f"{metric.value:.6g}"
-    low, high = 100 * metric.low, 100 * metric.high
-    return f"{100 * metric.value:.1f} % ({low:.1f} to {high:.1f})"
+def commit(commit: str | None, dirty: bool | None) -> str:
+    """A commit, short; with a plus if files differed from it."""
+    return f"{commit[:7]}{'+' if dirty else ''}" if commit else "none"
 
 
-def commit(record: Kept) -> str:
-    """A record's commit, short; with a plus if files differed from it."""
-    git = record.git
-    return f"{git['commit'][:7]}{'+' if git['dirty'] else ''}" if git["commit"] else "none"
-
-
-def on(record: Kept) -> str:
-    """What was measured on: images, or a machine."""
-    from effcc.catalog.timings import Bench
-
-    if isinstance(record, Bench):
-        return f"{record.device['name']}, {many(record.threads, 'thread')}"
-    return f"{record.dataset.title}, {record.dataset.split}"
+def _commit(record: Kept) -> str:
+    return commit(record.git["commit"], record.git["dirty"])
 
 
 def kind(record: Kept) -> str:
@@ -43,38 +30,16 @@ def kind(record: Kept) -> str:
     return {"bench": "a time", "routing": "a routing"}.get(record.verb, "an accuracy")
 
 
-def figure(record: Kept) -> str:
-    """What a list shows of a record.
-
-    An accuracy with its interval; the time of the fastest engine's smallest batch; or how far the
-    routing of classes is apart where it is most.
-    """
-    from effcc.catalog.results import Record
-    from effcc.catalog.timings import VARIANT, Bench
-
-    if isinstance(record, Record):
-        top1 = record.metrics.get("top1")
-        return share(top1) if top1 else ""
-    if not isinstance(record, Bench):
-        most = max(record.blocks, key=lambda block: block.distance)
-        return f"{most.distance:.3f} in {most.name}"
-    fastest = min(
-        (t for t in record.timings if t.network == VARIANT),
-        key=lambda t: (t.batch, t.median),
-        default=None,
-    )
-    if fastest is None:
-        return ""
-    return f"{three(1000 * fastest.median)} ms of {fastest.batch} by {fastest.engine}"
-
-
-def seal(record: Kept) -> str:
-    """What its digest says, in a word or three."""
+def seal(seal: Seal) -> str:
+    """What a digest says, in a word or three."""
     from effcc.catalog.seal import Seal
 
+    return {Seal.NONE: "none", Seal.COMMITTED: "none, as committed"}.get(seal, seal.value)
+
+
+def _seal(record: Kept) -> str:
     assert record.filed
-    short = {Seal.NONE: "none", Seal.COMMITTED: "none, as committed"}
-    return short.get(record.filed.seal, str(record.filed.seal))
+    return seal(record.filed.seal)
 
 
 def changes(found: Mapping[str, tuple[Any, Any]], heads: Sequence[str]) -> str:
@@ -103,6 +68,7 @@ def outline(data: Mapping[str, Any], indent: str = "") -> list[str]:
 def accuracies(records: Sequence[Record]) -> list[str]:
     """Accuracies side by side, and whether chance explains how they differ."""
     from effcc.catalog import chance, ledger
+    from effcc.catalog.glance import on, share
 
     names = list(dict.fromkeys(name for record in records for name in record.metrics))
     rows = [
@@ -114,8 +80,8 @@ def accuracies(records: Sequence[Record]) -> list[str]:
         ("right", *(f"{m.correct} of {m.n}" if m and m.n else "" for m in top1)),
         ("images", *(f"{on(r)}, {ledger.fingerprint(r)}" for r in records)),
         ("seed", *(str(r.seed) for r in records)),
-        ("commit", *(commit(r) for r in records)),
-        ("seal", *(seal(r) for r in records)),
+        ("commit", *(_commit(r) for r in records)),
+        ("seal", *(_seal(r) for r in records)),
     ]
     heads = ("", *(f"{record.variant}/{record.id}" for record in records))
     lines = [terminal.table(heads, rows), ""]
@@ -165,6 +131,7 @@ def compared(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def times(records: Sequence[Bench]) -> list[str]:
     """Times side by side, each as a multiple of the first record's."""
+    from effcc.catalog.glance import on
     from effcc.catalog.results import edited
 
     heads = ("ms a call", *(f"{record.variant}/{record.id}" for record in records))
@@ -175,8 +142,8 @@ def times(records: Sequence[Bench]) -> list[str]:
     cells += [
         ("machine", *(on(record) for record in records)),
         ("pixels", *(str(record.image_size) for record in records)),
-        ("commit", *(commit(record) for record in records)),
-        ("seal", *(seal(record) for record in records)),
+        ("commit", *(_commit(record) for record in records)),
+        ("seal", *(_seal(record) for record in records)),
     ]
     lines = [terminal.table(heads, cells), ""]
     first = records[0]

@@ -123,12 +123,7 @@ def _verify(entries: Sequence[Entry], chosen: Sequence[Entry], at: Home, *, as_j
     from effcc.proof import verify
     from effcc.proof.comparison import DIFFERS
 
-    beside = verify.across(entries)
-    compared: dict[str, list[Comparison]] = {}
-    for entry in entries:
-        name = entry.spec.name
-        runs = results.runs(entry, at)
-        compared[name] = verify.compare(entry.claim, entry.spec, runs, beside.get(name, ()))
+    compared = verify.every(entries, lambda entry: results.runs(entry, at))
     verdicts = [judge(entry, compared[entry.spec.name]) for entry in chosen]
     rows = [row for verdict in verdicts for row in verdict.rows]
     problems = [verify.problem(row) for row in rows if row.verdict == DIFFERS]

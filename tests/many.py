@@ -6,7 +6,9 @@ No two are alike: they differ in width, experts and image size, and each claims 
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from conftest import BESIDE, ROOT
 
@@ -79,9 +81,8 @@ def write(root: Path, variants: int, records: int = 1) -> Home:
     record = json.loads(shown.read_text("utf-8"))
     base = registry.load("cc_b0_8e", Home(ROOT)).network
     for number in range(variants):
-        name = f"cc_many_{number:05d}"
         given = {
-            "name": name,
+            "name": (name := called(number)),
             "number": number,
             "width": round(0.25 + number % 50 / 64, 4),
             "experts": 2 + number // 50 % 30,
@@ -99,7 +100,27 @@ def write(root: Path, variants: int, records: int = 1) -> Home:
         folder = root / "registry" / "results" / name
         folder.mkdir(parents=True)
         for again in range(records):
-            record |= {"variant": name, "seed": again, "id": f"20261126T00202{again}Z-fit-digits-0"}
-            text = json.dumps(seal.sealed(record), indent=1, ensure_ascii=False) + "\n"
-            (folder / f"{record['id']}.json").write_text(text, "utf-8")
+            _record(folder, record | {"variant": name, "seed": again}, again)
     return Home(root.resolve())
+
+
+def called(number: int) -> str:
+    """The name of a variant, the first of which is 0."""
+    return f"cc_many_{number:05d}"
+
+
+def measure(home: Home, name: str, records: int) -> None:
+    """Give a variant so many measurements more, each of it as registered, a minute apart."""
+    (made,) = sorted((home.results / name).glob("*.json"))[:1]
+    record = json.loads(made.read_text("utf-8"))
+    spec = registry.load(name, home, source="digits")
+    record |= {"settings": spec.settings(), "overrides": {}, "spec_digest": spec.digest}
+    for number in range(1, records + 1):
+        _record(made.parent, record | {"seed": number}, 60 * number)
+
+
+def _record(folder: Path, record: dict[str, Any], second: int) -> None:
+    when = datetime(2026, 11, 26, 0, 20, 20, tzinfo=UTC) + timedelta(seconds=second)
+    record = record | {"id": f"{when:%Y%m%dT%H%M%SZ}-fit-digits-{record['seed']}"}
+    text = json.dumps(seal.sealed(record), indent=1, ensure_ascii=False) + "\n"
+    (folder / f"{record['id']}.json").write_text(text, "utf-8")

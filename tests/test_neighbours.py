@@ -4,6 +4,8 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from effcc.catalog import registry
 from effcc.catalog.cost import count
@@ -94,3 +96,52 @@ def test_all_of_it_holds_for_what_is_computed(shipped):
     sizes = [count(network, size) for size in range(32, 320, 2)]
     assert all(a.macs < b.macs for a, b in itertools.pairwise(sizes))
     assert len({cost.parameters for cost in sizes}) == 1
+
+
+def chain(shipped, key, texts):
+    """Variants on ever larger images, and what each claims."""
+    (made,) = [e for e in registry.entries(shipped) if e.spec.name == "cc_b0_4e"]
+    for number, text in enumerate(texts):
+        shape = replace(made.spec.preprocessing, image_size=128 + 16 * number)
+        spec = replace(made.spec, name=f"v{number:03}", preprocessing=shape)
+        facts = {key: Fact(text, text)} if text else {}
+        yield replace(made, claim=replace(made.claim, metadata=facts), spec=spec)
+
+
+def test_a_variant_stands_beside_its_neighbour_not_beside_all_of_them(shipped):
+    entries = list(chain(shipped, "FLOPs", [str(10**8 + 10 * n + 7) for n in range(200)]))
+    found = neighbours.comparisons(reversed(entries))
+    assert {name: [row.key for row in rows] for name, rows in found.items()} == {
+        f"v{n:03}": [f"FLOPs beside v{n - 1:03}"] for n in range(1, 200)
+    }
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(1, 40)), max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_of_exact_figures_the_neighbours_find_what_every_pair_would(shipped, figures):
+    # 7 at the end: no zero that could stand for rounding
+    texts = [None if f is None else f"{f}7" for f in figures]
+    found = neighbours.comparisons(chain(shipped, "FLOPs", texts))
+    stated = [int(text) for text in texts if text]
+    wrong = any(b <= a for a, b in itertools.combinations(stated, 2))
+    assert any(row.agrees is False for rows in found.values() for row in rows) == wrong
+
+
+def test_rounded_figures_cannot_wander_off_in_small_steps(shipped):
+    # 0.4G gives 450000000 by rounding, and stands beside 350000001 as well: they do not.
+    found = neighbours.comparisons(chain(shipped, "FLOPs", ["449999999", "0.4G", "350000001"]))
+    assert [(row.key, row.verdict) for row in found["v002"]] == [
+        ("FLOPs beside v001", "agrees"),
+        ("FLOPs beside v000", "differs"),
+    ]
+
+
+def test_the_most_precise_of_equal_networks_is_held_against_all_that_follow(shipped):
+    texts = ["13310001", "13.3M", "13349999"]
+    found = neighbours.comparisons(
+        entry(shipped, name, Parameters=text) for name, text in zip("abc", texts, strict=True)
+    )
+    assert [(row.key, row.verdict) for row in found["c"]] == [
+        ("Parameters beside b", "agrees"),
+        ("Parameters beside a", "differs"),
+    ]

@@ -56,6 +56,13 @@ def test_every_setting_is_described():
             assert "$ref" in rule or rule.get("description"), f"{section}.{key}"
 
 
+def test_a_number_that_no_float_can_be_is_a_problem_not_a_crash():
+    shown = "1" + "0" * 56 + "..."
+    assert found("registry", f"recipe: {{lr: 1{'0' * 350}}}") == [
+        f"f:1:14: recipe.lr: expected a number, found {shown}"
+    ]
+
+
 def test_problems_come_in_the_order_of_the_file():
     text = "seed: -1\nrecipe:\n  lr: 0\n  epoch: 3\nnetwork: {experts: x}\n"
     assert [p.split(":")[1] for p in found("registry", text)] == ["1", "3", "4", "5"]

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from effcc.report import workers
+from effcc.ground import workers
 
 # In a process of its own: whoever has loaded torch makes no copies.
 ALONE = """
 import os, sys
-from effcc.report import workers
+from effcc.ground import workers
 workers._cores = lambda: 3
 """
 

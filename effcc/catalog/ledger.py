@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import registry, results, routings, timings
+from effcc.catalog import indexed, registry, results, routings, timings
+from effcc.catalog.glance import Glance, Kept
+from effcc.catalog.indexed import Line
+from effcc.catalog.registry import Entry
 from effcc.catalog.results import Record
 from effcc.catalog.routings import Routing
 from effcc.catalog.seal import sealed
 from effcc.catalog.spec import rule, settings_in_order
-from effcc.catalog.timings import Bench
 from effcc.ground.errors import Problem, UsageError
 from effcc.ground.home import Home
 from effcc.ground.words import closest
@@ -22,43 +24,96 @@ _OWN = ("schema", "id", "date", "digest", "spec_digest", "seconds", "steps", "me
 _OWN_TIMES = ("timings", "peaks", "machine", "rounds")
 _OWN_ROUTING = ("counts", "blocks", "specialists", "drift", "measured_by")
 
-Kept = Record | Bench | Routing
-
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Standing:
     """A record beside the registry of today: `differs` says why it is not the variant's result."""
 
     record: Kept
     differs: str
 
 
-def everything(home: Home, variant: str | None = None) -> tuple[list[Line], list[Problem]]:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file among a variant's records, as `indexed` knows it."""
+
+    variant: str
+    line: Line
+
+    def path(self, home: Home) -> Path:
+        """Where it is."""
+        return home.results / self.variant / self.line.name
+
+
+def listed(home: Home, variant: str | None = None) -> list[Listed]:
+    """The files among the records of a project or a variant, newest last.
+
+    Raises:
+        UnknownVariant: nothing has this name.
+    """
+    found = [
+        Listed(name, line) for name in _folders(home, variant) for line in indexed.lines(home, name)
+    ]
+    # A record's id is its file's name, which begins with a date.
+    return sorted(found, key=lambda one: (one.line.name.removesuffix(".json"), one.variant))
+
+
+def differing(home: Home) -> Callable[[Listed, Glance], str]:
+    """A function that says why a record is not the registered variant's result; empty if it is.
+
+    Of records that are like each other one is read.
+
+    Raises:
+        BadFile: the registry or model-index has problems.
+    """
+    entries = {entry.spec.name: entry for entry in registry.entries(home)}
+    known: dict[tuple[str, str], str] = {}
+
+    def differs(one: Listed, seen: Glance) -> str:
+        if one.variant not in entries:
+            return _GONE
+        if seen.own:
+            return seen.own
+        key = one.variant, seen.like
+        if key not in known:
+            record = indexed.opened(one.path(home), home)
+            known[key] = indexed.differs(entries[one.variant], record)
+        return known[key]
+
+    return differs
+
+
+def everything(home: Home, variant: str | None = None) -> tuple[list[Standing], list[Problem]]:
     """The records of a project or a variant, newest last; and the files that are none.
+
+    Every file is read: `listed` is the shorter way to say the same of many.
 
     Raises:
         UnknownVariant: nothing has this name.
         BadFile: the registry or model-index has problems.
     """
-    folders = {path.name for path in home.results.glob("*") if path.is_dir()}
-    if variant is not None and variant not in folders:
-        registry.file(variant, home)
     entries = {entry.spec.name: entry for entry in registry.entries(home)}
-    lines, wrong = list[Line](), list[Problem]()
-    for name in sorted(folders) if variant is None else [variant]:
-        entry = entries.get(name)
+    found, wrong = list[Standing](), list[Problem]()
+    for name in _folders(home, variant):
         shelf = results.shelf(home, name)
-        accuracies, wrong_accuracies = results.made(shelf, *results.KIND)
-        times, wrong_times = results.made(shelf, *timings.KIND)
-        routed, wrong_routed = results.made(shelf, *routings.KIND)
-        on_images: list[Record | Routing] = [*accuracies, *routed]
-        differs = results.beside_registry(entry, on_images) if entry else {}
-        for record in on_images:
-            lines.append(Line(record, differs.get(record.id, _GONE)))
-        for bench in times:
-            lines.append(Line(bench, timings.differs(bench, entry.spec) if entry else _GONE))
-        wrong += [*wrong_accuracies, *wrong_times, *wrong_routed]
-    return sorted(lines, key=lambda line: (line.record.id, line.record.variant)), wrong
+        for kind in (results.KIND, timings.KIND, routings.KIND):
+            records, problems = results.made(shelf, *kind)
+            found += [Standing(record, _differs(entries.get(name), record)) for record in records]
+            wrong += problems
+    return sorted(found, key=lambda one: (one.record.id, one.record.variant)), wrong
+
+
+def _differs(entry: Entry | None, record: Kept) -> str:
+    return indexed.differs(entry, record) if entry else _GONE
+
+
+def _folders(home: Home, variant: str | None) -> list[str]:
+    folders = {path.name for path in home.results.glob("*") if path.is_dir()}
+    if variant is None:
+        return sorted(folders)
+    if variant not in folders:
+        registry.file(variant, home)
+    return [variant]
 
 
 _GONE = "the variant is gone"
@@ -85,7 +140,7 @@ def find(word: str, home: Home) -> Kept:
         found = [path for path in found if path.stem == start] or found
     if len(found) != 1:
         raise UsageError(_unclear(word, found, files, home))
-    return _read(found[0], home)
+    return indexed.opened(found[0], home)
 
 
 def fingerprint(record: Record | Routing) -> str:
@@ -125,16 +180,6 @@ def _unclear(word: str, found: list[Path], files: list[Path], home: Home) -> str
     else:
         hint = closest(start, [path.stem for path in files]) or "; effcc results list"
     return f"no record {word!r} in {home.shown(home.results)}/{hint}"
-
-
-def _read(path: Path, home: Home) -> Kept:
-    document = results.opened(path, home)
-    kind = results.kind_of(document, path)
-    if kind == "bench":
-        return timings.read_bench(document)[0]
-    if kind == "routing":
-        return routings.read_routing(document)[0]
-    return results.read_record(document)[0]
 
 
 def _data(record: Kept) -> Mapping[str, Any]:

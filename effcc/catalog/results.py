@@ -168,13 +168,18 @@ def beside_registry(entry: Entry, records: Iterable[OnImages]) -> dict[str, str]
         source = record.dataset.name
         if source not in digests:
             digests[source] = _digest_on(entry, source)
-        differs = ", ".join(starmap(_changed, record.overrides.items()))
+        differs = overridden(record)
         if edited(record):
             differs = Seal.BROKEN
         elif not differs and digest(record.settings) != digests[source]:
             differs = "the registry has changed since"
         found[record.id] = differs
     return found
+
+
+def overridden(record: OnImages) -> str:
+    """What was set anew for a run, in a phrase; empty if nothing was."""
+    return ", ".join(starmap(_changed, record.overrides.items()))
 
 
 def _digest_on(entry: Entry, source: str) -> str:

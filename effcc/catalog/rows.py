@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from effcc.catalog import registry, results, timings
+from effcc.catalog import indexed, registry, results, timings
 from effcc.catalog.cost import Cost, count
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
@@ -123,11 +123,14 @@ def plain(row: Row) -> dict[str, Any]:
 
 def _loaded(entry: Entry, home: Home) -> Row:
     spec = entry.spec
+    cost = count(spec.network, spec.preprocessing.image_size)
+    if found := indexed.newest(entry, home):
+        return make(entry, cost, *found)
     shelf = results.shelf(home, spec.name, results.KIND[0])
     accuracies, _ = results.made(shelf, *results.KIND)
     headlines = results.headlines(results.beside(entry, accuracies))
     bench, _ = timings.benches(spec, results.made(shelf, *timings.KIND)[0])
-    return make(entry, count(spec.network, spec.preprocessing.image_size), headlines, bench)
+    return make(entry, cost, headlines, bench)
 
 
 def _claimed(claim: Claim) -> Iterator[Result]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from effcc.catalog import fits
 from effcc.ground.words import closest
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from effcc.ground.errors import Problem
     from effcc.ground.nodes import KeyPath
 
-LARGEST = 2**64  # whole numbers are below
 _KINDS = {
     "object": "a mapping (key: value)",
     "array": "a list",
@@ -46,26 +46,26 @@ def _validator(name: str) -> Any:
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
-            "integer": lambda _, value: isinstance(value, int) and _is_counted(value),
+            "integer": lambda _, value: fits.is_counted(value),
             "number": lambda _, value: (
-                math.isfinite(value)
-                if isinstance(value, float)
-                else isinstance(value, int) and _is_counted(value)
+                math.isfinite(value) if isinstance(value, float) else fits.is_counted(value)
             ),
         }
     )
     return validators.extend(Draft202012Validator, type_checker=checker)(load(name))
 
 
+@functools.cache
+def _fits(name: str) -> fits.Check:
+    return fits.compiled(load(name))
+
+
 def problems(document: Document, name: str) -> list[Problem]:
     """Everything in `document` that the schema `name` does not allow, in the order of the file."""
+    if _fits(name)(document.data):
+        return []
     errors = _validator(name).iter_errors(document.data)
     return sorted({problem for error in errors for problem in _explain(error, document)})
-
-
-def _is_counted(value: int) -> bool:
-    """Whether a whole number is one that something could have, and a machine holds."""
-    return not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _explain(error: Any, document: Document) -> Iterator[Problem]:
@@ -86,7 +86,7 @@ def _explain(error: Any, document: Document) -> Iterator[Problem]:
             kinds = [rule] if isinstance(rule, str) else rule
             wanted = " or ".join(_KINDS[k] for k in kinds)
             hint = f"; write {schema['x-write']}" if "x-write" in schema else ""
-            if isinstance(value, int) and abs(value) >= LARGEST:
+            if isinstance(value, int) and abs(value) >= fits.LARGEST:
                 hint = "; nothing is that many"
             yield document.problem(path, f"expected {wanted}, found {_show(value)}{hint}")
         case "enum":

@@ -65,9 +65,20 @@ class Fact:
 
         Trailing zeros of a whole number are taken as rounding: 13310000 agrees with 13314116.
         """
+        found = self._rounded()
+        return found is not None and abs(found[0] - Decimal(exact)) <= found[1]
+
+    @property
+    def margin(self) -> float:
+        """How far from this figure one may lie that gives it by rounding; 0 of words."""
+        found = self._rounded()
+        return float(found[1]) if found else 0.0
+
+    def _rounded(self) -> tuple[Decimal, Decimal] | None:
+        """The figure in plain units, and half of the last place that it was written to."""
         match = _number(self.text)
         if not match:
-            return False
+            return None
         digits = Decimal(match[1])
         exponent = (
             digits.as_tuple().exponent
@@ -75,7 +86,7 @@ class Fact:
             else digits.normalize().as_tuple().exponent
         )
         half = Decimal(10) ** int(exponent) * _SCALE[match[2]] / 2
-        return abs(digits * _SCALE[match[2]] - Decimal(exact)) <= half
+        return digits * _SCALE[match[2]], half
 
 
 def _number(text: str) -> re.Match[str] | None:

@@ -39,9 +39,9 @@ def parse(text: str, depth: int) -> Any:
     return data
 
 
-def text(data: Any) -> str:
+def text(data: Any, indent: int | None = 1) -> str:
     """Data as JSON for people and programs: what no terminal should be sent is an escape."""
-    written = json.dumps(data, indent=1, ensure_ascii=False)
+    written = json.dumps(data, indent=indent, ensure_ascii=False)
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 

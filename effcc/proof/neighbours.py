@@ -1,15 +1,22 @@
-"""Variants that differ in one thing, and what must follow for the figures claimed of them."""
+"""Variants that differ in one thing, and what must follow for the figures claimed of them.
+
+A variant is held against the one next to it, not against each that differs from it in one thing:
+what is more than its neighbour is more than its neighbour's. Rounded figures hide small steps, so
+that they could wander off along a long row, each next to the one before; therefore the one that
+leaves least room is held against all that follow it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
 
 from effcc.catalog.registry import Entry
 from effcc.catalog.spec import Network
 from effcc.claims.claim import Fact
 from effcc.proof.comparison import Comparison, figure, of_fact
+
+Found = tuple[str, Comparison]  # the variant it is said of, and what follows for it
 
 
 def comparisons(entries: Iterable[Entry]) -> dict[str, list[Comparison]]:
@@ -20,31 +27,21 @@ def comparisons(entries: Iterable[Entry]) -> dict[str, list[Comparison]]:
     - More experts are more parameters, and no fewer operations. (How many more depends on the
       rule: by definition only those of routing and mixing.)
     """
-    alike: dict[Network, list[Entry]] = {}
-    for entry in entries:
-        alike.setdefault(_without_experts(entry.spec.network), []).append(entry)
     found: dict[str, list[Comparison]] = {}
-    for each in alike.values():
-        for pair in combinations(each, 2):
-            for name, row in _beside(*pair):
-                found.setdefault(name, []).append(row)
+    for alike in _groups(entries, lambda entry: _without_experts(entry.spec.network)):
+        for name, row in _beside(alike):
+            found.setdefault(name, []).append(row)
     return found
 
 
-def _beside(one: Entry, other: Entry) -> Iterable[tuple[str, Comparison]]:
-    pair = (one, other)
-    experts = [entry.spec.network.experts for entry in pair]
-    sizes = [entry.spec.preprocessing.image_size for entry in pair]
-    if experts[0] == experts[1]:
-        yield from _compared("Parameters", one, other, "{}, of the same network", _same)
-        if sizes[0] != sizes[1]:
-            small, large = (one, other) if sizes[0] < sizes[1] else (other, one)
-            yield from _compared("FLOPs", small, large, f"over {{}}, at {min(sizes)} px", _more)
-    elif sizes[0] == sizes[1]:
-        few, many = (one, other) if experts[0] < experts[1] else (other, one)
-        than = f"{{}}, of {min(experts)} experts"
-        yield from _compared("Parameters", few, many, f"over {than}", _more)
-        yield from _compared("FLOPs", few, many, f"at least {than}", _no_fewer)
+def _beside(alike: Sequence[Entry]) -> Iterator[Found]:
+    for same in _groups(alike, _experts):
+        yield from _equal("Parameters", same)
+        yield from _rising("FLOPs", same, _pixels, "over {figure}, at {below} px", _more)
+    for same in _groups(alike, _pixels):
+        than = "{figure}, of {below} experts"
+        yield from _rising("Parameters", same, _experts, f"over {than}", _more)
+        yield from _rising("FLOPs", same, _experts, f"at least {than}", _no_fewer)
 
 
 def _without_experts(network: Network) -> Network:
@@ -52,14 +49,78 @@ def _without_experts(network: Network) -> Network:
     return replace(network, experts=1, dropout=0.0, drop_path=0.0, bn_momentum=0.0)
 
 
-def _compared(
-    key: str, less: Entry, more: Entry, follows: str, holds: Callable[[Fact, Fact], bool]
-) -> Iterable[tuple[str, Comparison]]:
-    facts = [figure(entry.claim, key) for entry in (less, more)]
-    if facts[0] and facts[1]:
-        name = f"{key} beside {less.spec.name}"
-        holding = holds(facts[0], facts[1])
-        yield more.spec.name, of_fact(name, facts[1], follows.format(facts[0].text), holding)
+def _experts(entry: Entry) -> int:
+    return entry.spec.network.experts
+
+
+def _pixels(entry: Entry) -> int:
+    return entry.spec.preprocessing.image_size
+
+
+def _groups(entries: Iterable[Entry], of: Callable[[Entry], object]) -> Iterable[list[Entry]]:
+    """Those that have the same of something, in their order."""
+    found: dict[object, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(of(entry), []).append(entry)
+    return found.values()
+
+
+def _equal(key: str, entries: Iterable[Entry]) -> Iterator[Found]:
+    """Entries of one network: each beside the one before, and the one written most precisely."""
+    before: list[tuple[Entry, Fact]] = []
+    for entry, fact in _claiming(key, entries):
+        for one, said in before:
+            yield _row(key, one, said, entry, fact, f"{said.text}, of the same network", _same)
+        precise = min([(entry, fact), *before], key=lambda one: one[1].margin)
+        before = _apart([(entry, fact), precise])
+
+
+def _rising(
+    key: str,
+    entries: Iterable[Entry],
+    along: Callable[[Entry], int],
+    follows: str,
+    holds: Callable[[Fact, Fact], bool],
+) -> Iterator[Found]:
+    """Entries that differ in one number: each beside the next below, and the most that is there."""
+    levels = _groups(sorted(_claimers(key, entries), key=along), along)
+    before: list[tuple[Entry, Fact]] = []
+    for level in levels:
+        here = list(_claiming(key, level))
+        for entry, fact in here:
+            for one, said in before:
+                words = follows.format(figure=said.text, below=along(one))
+                yield _row(key, one, said, entry, fact, words, holds)
+        most = max([*here, *before], key=lambda one: (one[1].number or 0) - one[1].margin)
+        before = _apart([here[-1], most])
+
+
+def _claimers(key: str, entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry, _ in _claiming(key, entries)]
+
+
+def _claiming(key: str, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Fact]]:
+    for entry in entries:
+        if fact := figure(entry.claim, key):
+            yield entry, fact
+
+
+def _apart(found: list[tuple[Entry, Fact]]) -> list[tuple[Entry, Fact]]:
+    """Each variant once."""
+    return list({entry.spec.name: (entry, fact) for entry, fact in found}.values())
+
+
+def _row(
+    key: str,
+    one: Entry,
+    said: Fact,
+    other: Entry,
+    fact: Fact,
+    follows: str,
+    holds: Callable[[Fact, Fact], bool],
+) -> Found:
+    name = f"{key} beside {one.spec.name}"
+    return other.spec.name, of_fact(name, fact, follows, holds(said, fact))
 
 
 def _same(one: Fact, other: Fact) -> bool:

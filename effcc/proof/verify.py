@@ -8,7 +8,7 @@ against it. All of this needs no torch; `effcc verify` builds the networks besid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from effcc.catalog.cost import Cost, count
@@ -54,24 +54,30 @@ def compare(
 across = neighbours.comparisons
 
 
-def problems(
-    entries: Iterable[Entry], runs: Mapping[str, Sequence[Run]] | None = None
-) -> list[Problem]:
-    """Disagreements without a reason, and reasons that no variant needs any more.
+def every(
+    entries: Sequence[Entry], runs: Callable[[Entry], Sequence[Run]] = lambda _: ()
+) -> dict[str, list[Comparison]]:
+    """What is said of each variant beside all that is known, by name.
 
-    `runs` are the records by variant.
+    `runs` reads a variant's records, newest first; nothing of them is kept.
     """
-    entries = list(entries)
     beside = across(entries)
-    rows = {
+    return {
         entry.spec.name: compare(
-            entry.claim,
-            entry.spec,
-            (runs or {}).get(entry.spec.name, ()),
-            beside.get(entry.spec.name, ()),
+            entry.claim, entry.spec, runs(entry), beside.get(entry.spec.name, ())
         )
         for entry in entries
     }
+
+
+def problems(
+    entries: Sequence[Entry], rows: Mapping[str, Sequence[Comparison]] | None = None
+) -> list[Problem]:
+    """Disagreements without a reason, and reasons that no variant needs any more.
+
+    `rows` are those of `every`, if the caller has them.
+    """
+    rows = every(entries) if rows is None else rows
     found = {problem(row) for each in rows.values() for row in each if row.verdict == DIFFERS}
     return sorted(found | set(unneeded(entries, rows)))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape as html_escape
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -17,20 +17,21 @@ from effcc.catalog.cost import Cost, count
 from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.rows import Row
-from effcc.catalog.spec import Block, Origin, Spec, layout, settings_in_order
+from effcc.catalog.spec import Block, Origin, Spec, Stage, layout, settings_in_order
 from effcc.catalog.timings import Bench
 from effcc.claims import modelindex
 from effcc.claims.claim import Claim, Fact, Result
-from effcc.ground import files, garbage
+from effcc.ground import files, garbage, workers
 from effcc.ground.errors import Place
 from effcc.ground.home import Home
 from effcc.ground.words import many, three
 from effcc.proof import verify
 from effcc.proof.comparison import Comparison
-from effcc.report import experts, html, markdown, origins, pictures, workers
+from effcc.report import experts, html, markdown, origins, pictures
 from effcc.report.experts import Experts
 from effcc.report.origins import Figure
 
+_Used = TypeVar("_Used")
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
 _REPEATS = 3  # earlier runs whose learning curves a card shows
@@ -112,9 +113,14 @@ class Card:
             *origins.routed(self.experts),
         ]
 
-    def blocks(self, stage: int) -> list[Block]:
-        """The blocks of a stage."""
-        return [block for block in layout(self.spec.network) if block.stage == stage]
+    @property
+    def stages(self) -> list[tuple[Stage, list[Block]]]:
+        """The stages with their blocks."""
+        blocks = layout(self.spec.network)
+        return [
+            (stage, [block for block in blocks if block.stage == number])
+            for number, stage in enumerate(self.spec.network.stages)
+        ]
 
     def compared(self, key: str) -> Comparison | None:
         """The comparison of one figure, if the entry claims it."""
@@ -125,56 +131,65 @@ def write(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
     """Bring every card up to date, and what stands beside them; returns the pages that changed.
 
     Raises:
-        BadFile: catalog or results have problems.
+        BadFile: catalog or results have problems; nothing was written.
     """
-    home.hold(home.models)
-    texts = {**pages(home), **beside}
-    changed = _stale(texts, home)
-    for path in changed:
-        if path in texts:
-            files.write(path, texts[path], lasting=False)
-        else:
-            path.unlink()
-    return changed
+
+    def bring(path: Path, text: str) -> bool:
+        if is_new := _differs(path, text):
+            files.write(path, text, lasting=False)
+        return is_new
+
+    changed, gone = _brought(home, beside, bring)
+    for path in gone:
+        path.unlink()
+    return sorted([*changed, *gone])
 
 
 def stale(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
     """Pages that are missing, out of date, or of a variant that is gone."""
-    home.hold(home.models)
-    return _stale({**pages(home), **beside}, home)
-
-
-def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
-    gone = set(home.models.glob("*.md")) - set(texts)
-    return sorted(
-        gone
-        | {
-            path
-            for path, text in texts.items()
-            if not path.is_file() or path.read_text("utf-8") != text
-        }
-    )
+    changed, gone = _brought(home, beside, _differs)
+    return sorted([*changed, *gone])
 
 
 def pages(home: Home) -> dict[Path, str]:
     """The text of every card and of the table of all, by path."""
+    return dict(_made(home, lambda _, text: text))
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.is_file() or path.read_text("utf-8") != text
+
+
+def _brought(
+    home: Home, beside: Mapping[Path, str], bring: Callable[[Path, str], bool]
+) -> tuple[list[Path], list[Path]]:
+    """The pages of which `bring` says that they changed, and those of variants that are gone."""
+    home.hold(home.models)
+    made = _made(home, bring) + [(path, bring(path, text)) for path, text in beside.items()]
+    gone = set(home.models.glob("*.md")) - {path for path, _ in made}
+    return [path for path, is_new in made if is_new], list(gone)
+
+
+def _made(home: Home, use: Callable[[Path, str], _Used]) -> list[tuple[Path, _Used]]:
+    """What comes of each page where it is made: of many, all texts at once are too much."""
     with garbage.left():
-        return _pages(home)
+        entries = registry.entries(home)
+        beside = verify.across(entries)
+
+        def card(entry: Entry) -> tuple[Row, pictures.Points, _Used]:
+            made = make(entry, home, beside.get(entry.spec.name, ()))
+            points = pictures.points(made.spec, made.claim, made.cost, made.headlines, made.bench)
+            return made.row, points, use(_page(home, made.row), render(made))
+
+        made = workers.each(card, entries)
+        table = index([row for row, _, _ in made], [points for _, points, _ in made])
+        found = [(_page(home, row), used) for row, _, used in made]
+        path = home.models / "index.md"
+        return [*found, (path, use(path, table))]
 
 
-def _pages(home: Home) -> dict[Path, str]:
-    entries = registry.entries(home)
-    beside = verify.across(entries)
-
-    def card(entry: Entry) -> tuple[Row, pictures.Points, str]:
-        made = make(entry, home, beside.get(entry.spec.name, ()))
-        points = pictures.points(made.spec, made.claim, made.cost, made.headlines, made.bench)
-        return made.row, points, render(made)
-
-    made = workers.each(card, entries)
-    texts = {home.models / f"{row.name}.md": text for row, _, text in made}
-    texts[home.models / "index.md"] = index([row for row, _, _ in made], [p for _, p, _ in made])
-    return texts
+def _page(home: Home, row: Row) -> Path:
+    return home.models / f"{row.name}.md"
 
 
 def index(every: Sequence[Row], points: Sequence[pictures.Points] = ()) -> str:

@@ -29,10 +29,10 @@ from mkdocs.structure.files import File, InclusionLevel
 from mkdocs.utils import get_relative_url, write_file
 
 from effcc.claims import cff
-from effcc.ground import garbage
+from effcc.ground import garbage, workers
 from effcc.ground.errors import BadFile
 from effcc.ground.home import Home
-from effcc.report import demo, formulas, jsonld, offline, quoted, workers
+from effcc.report import demo, formulas, jsonld, offline, quoted
 from effcc.report.policy import Policy
 
 # What the pages have beside the theme's own templates.
