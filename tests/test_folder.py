@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import effcc
+from effcc.sources import listing
 from effcc.sources.decode import MissingData
 from effcc.sources.folder import Folder, find_images
 
@@ -277,3 +278,11 @@ def test_the_fingerprint_of_a_list_follows_what_it_says_and_the_files(photos):
     assert fingerprint("val/cat/0.png a\nval/dog/0.png c\n") != first
     (photos / "val/dog/0.png").write_bytes(b"longer")
     assert fingerprint("val/cat/0.png a\nval/dog/0.png b\n") != first
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "a\0.png", "no.png", ".", "pipe:ls"])
+def test_a_list_that_names_no_file_says_so_with_its_line(tmp_path, path):
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "list.csv").write_text(f"path,label\na.png,x\n{path},y\n")
+    with pytest.raises(MissingData, match=r"list\.csv:3: no image "):
+        listing.in_file(tmp_path / "list.csv")

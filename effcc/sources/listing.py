@@ -10,6 +10,7 @@ import csv
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +107,13 @@ def in_file(file: Path, root: Path | None = None) -> Listing:
     digest = hashlib.sha256()
     for line, path, label in zip(lines, paths, labels, strict=True):
         try:
-            size = os.stat(os.path.join(base, path)).st_size
-        except OSError:
+            state = os.stat(os.path.join(base, path))
+            if not stat.S_ISREG(state.st_mode):  # a device gives without end
+                raise OSError
+        except (OSError, ValueError):  # the second: a NUL in a path
             looked = " or ".join(str(folder) for folder in roots)
             raise MissingData(f"{file}:{line}: no image {path} in {looked}") from None
-        digest.update(os.fsencode(f"{path} {label} {size}\n"))
+        digest.update(os.fsencode(f"{path} {label} {state.st_size}\n"))
     return Listing(file, base, paths, labels, lines, f"sha256:{digest.hexdigest()}")
 
 
