@@ -1,6 +1,6 @@
 """How far the ways of computing a network's logits lie apart: the largest that was found.
 
-`python benchmarks/agreement.py` prints a table. The ways, the unit and the tolerances are the tests'
+`python benchmarks/agreement.py` prints it. The ways, the unit and the tolerances are the tests'
 (`tests/agreement.py`); so are the networks: a small one that has learned digits, at three sizes and
 in batches of 1, 7 and 32, and the published three on the images and weights of `tests/golden/`.
 """
