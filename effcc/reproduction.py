@@ -28,6 +28,21 @@ if TYPE_CHECKING:
     from effcc.catalog.spec import Spec
     from effcc.sources.known import Source
 
+# What the last bit of a figure depends on besides settings, seed and images; and what to call it.
+_OF_BITS = {
+    "git.commit": "commit",
+    "versions": "packages",
+    "engine": "engine",
+    "device.kind": "kind of device",
+    "device.name": "processor",
+    "device.model": "processor's model",
+    "device.instructions": "vector instructions",
+    "device.threads": "threads",
+    "device.layers": "layers in C",
+    "device.count": "processes",
+}
+_NOT_THE_SAME = "not the same"
+
 
 def reproduce(args: argparse.Namespace) -> int:
     """Run a record's command again, and say whether its figure comes back."""
@@ -216,8 +231,10 @@ def _conclude(then: Record, now: Record, console: Console) -> int:
         f"now       {100 * found.value:.1f} %: {found.correct} of {found.n}, "
         f"{'within' if within else 'outside'} the interval, which is of the recorded figure alone",
         f"both      {both}",
-        f"bits      {_bits(then, now)}",
+        f"bits      {(bits := _bits(then, now))}",
     ]
+    if bits.startswith(_NOT_THE_SAME):
+        lines.append(f"          {_why(others)}")
     console.print("\n".join(lines), highlight=False, markup=False)
     return 0 if within else 1
 
@@ -232,12 +249,28 @@ def _bits(then: Record, now: Record) -> str:
     for name, metric in then.metrics.items():
         value = now.metrics[name].value if name in now.metrics else None
         if value != metric.value:
-            return f"not the same: {name} {metric.value:.17g} then, {value:.17g} now"
+            return f"{_NOT_THE_SAME}: {name} {metric.value:.17g} then, {value:.17g} now"
     for before, after in zip(then.curve, now.curve, strict=False):
         shared = before.keys() & after.keys()
         if any(before[key] != after[key] for key in shared):
-            return f"not the same: the figures of epoch {before['epoch']} differ"
+            return f"{_NOT_THE_SAME}: the figures of epoch {before['epoch']} differ"
     return "the same: every figure to its last digit"
+
+
+def _why(others: Mapping[str, tuple[Any, Any]]) -> str:
+    """What two records do not share that the last bits depend on."""
+    found: list[str] = []
+    for key, name in _OF_BITS.items():
+        pairs = [pair for other, pair in others.items() if f"{other}.".startswith(f"{key}.")]
+        if any(then is None for then, _ in pairs):
+            name += " (not on record then)"
+        found += [name] * bool(pairs)
+    if not found:
+        return "nothing on record explains that: code, packages and machine are the same"
+    return (
+        "they come back on the same machine with the same code, and these are others: "
+        f"{', '.join(found)}"
+    )
 
 
 def _console() -> Console:

@@ -45,6 +45,14 @@ def cache(kept, monkeypatch):
     return kept
 
 
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory):
+    """A small network that has learned something, trained once for all tests; not to change."""
+    from learned import small
+
+    return small(Home(tmp_path_factory.mktemp("learned").resolve()))
+
+
 @pytest.fixture
 def poison():
     """Memory that nobody wrote to holds no numbers while the test lasts."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from rich.console import Console
+from learned import SETTINGS
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_transfer import TINY
@@ -19,32 +19,14 @@ import effcc
 from effcc import cli
 from effcc.ground import files
 from effcc.ground.errors import UsageError
-from effcc.ground.home import Home
 from effcc.nn import export, weights
 from effcc.nn.export import BadExport
-from effcc.train import run
-
-SETTINGS = TINY | {
-    "recipe.epochs": 4,
-    "recipe.warmup_epochs": 0,
-    "data.batch_size": 32,
-    "data.workers": 0,
-    "trainer.accelerator": "cpu",
-    "trainer.num_sanity_val_steps": 0,
-}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(learned):
     """A small variant, trained on digits: its record, checkpoint, network and spec."""
-    home = Home(tmp_path_factory.mktemp("home").resolve())
-    spec, source = run.prepare(effcc.load("cc_pico_4e", source="digits", settings=SETTINGS))
-    record = run.fit(spec, source, home, Console(file=io.StringIO()), "effcc fit")
-    checkpoint = weights.read(home.root / record.checkpoint["path"])
-    model = export.network(spec, checkpoint)
-    return SimpleNamespace(
-        record=record, checkpoint=checkpoint, model=model, spec=spec, source=source
-    )
+    return learned
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import records
+import torch
 import yaml
 from conftest import ROOT, copied
 
@@ -128,6 +129,27 @@ def test_what_differs_from_the_record_is_said(effcc):
     older = rewritten(effcc, effcc.fit, versions={**effcc.fit.versions, "torch": "1.0"})
     (row,) = [line for line in effcc(older)[1].splitlines() if line.startswith("versions.torch ")]
     assert row.split()[1:] == ["1.0", effcc.fit.versions["torch"]]
+
+
+def test_bits_that_differ_are_explained_by_the_processor_or_by_nothing(effcc):
+    """Names of processors say little: hosts call many generations alike."""
+    loss = replace(effcc.fit.metrics["loss"], value=effcc.fit.metrics["loss"].value * (1 + 1e-7))
+    metrics = {**effcc.fit.metrics, "loss": loss}
+    said = effcc(rewritten(effcc, effcc.fit, metrics=metrics))[1]
+    assert "bits      not the same: loss" in said
+    assert "nothing on record explains that" in said.splitlines()[-1]
+    (effcc.home.results / "cc_pico_4e" / "20300101T000000Z-fit-digits-5.json").unlink()
+    device = {**effcc.fit.device, "instructions": "AVX17", "threads": 99}
+    del device["model"]
+    said = effcc(rewritten(effcc, effcc.fit, metrics=metrics, device=device))[1]
+    assert said.splitlines()[-1].endswith(
+        "these are others: processor's model (not on record then), vector instructions, threads"
+    )
+
+
+def test_a_record_says_which_instructions_summed(effcc):
+    assert effcc.fit.device["instructions"] == torch.backends.cpu.get_cpu_capability()
+    assert len(effcc.fit.device["model"].split()) == 4  # vendor, family, model, stepping
 
 
 def test_a_record_that_was_edited_is_announced_as_such(effcc):
