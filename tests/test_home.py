@@ -63,3 +63,16 @@ def test_the_cache_is_the_platforms(monkeypatch, tmp_path):
         assert home.cache() == tmp_path / "effcc"
     monkeypatch.setenv("EFFCC_CACHE", str(tmp_path / "own"))
     assert home.cache() == tmp_path / "own"
+
+
+def test_what_the_package_brings_is_read_and_never_written_to(tmp_path, monkeypatch, project):
+    monkeypatch.setattr(home, "_BROUGHT", project.root)
+    monkeypatch.setattr(home, "_PACKAGE", tmp_path / "site-packages" / "effcc")
+    monkeypatch.chdir("/")
+    assert home.around() is None
+    assert home.find() == project
+    with pytest.raises(UsageError, match=r"^/ is in no project to write to; begin one .*effcc new"):
+        home.own()
+    monkeypatch.setattr(home, "_BROUGHT", tmp_path / "nothing")
+    with pytest.raises(UsageError, match="run effcc inside a project"):
+        home.own()
