@@ -1,4 +1,4 @@
-"""The package as others get it: what is in it, that it is the same again, that it works anywhere."""
+"""The package as others get it: what is in it, that it is the same again, that it works."""
 
 import os
 import subprocess
