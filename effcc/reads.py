@@ -106,7 +106,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def new(args: argparse.Namespace) -> int:
-    """Begin a variant: a registry file and a model-index entry to fill in."""
+    """Begin a variant: two files to fill in, and a project for them where there is none."""
     from effcc.catalog import scaffold
 
     around = home.around()
