@@ -24,7 +24,9 @@ site: ## the site to be put somewhere, with a model to try, in site/
 	effcc docs --build
 
 coverage: ## lines and branches that the tests reach, floor by floor
-	coverage erase && coverage run -m pytest
+	@echo 'every line is traced: tests that hold a time limit may fail, and count all the same'
+	coverage erase
+	-coverage run -m pytest
 	coverage combine --quiet && coverage json --quiet --output .coverage.json
 	python .ci/covered.py .coverage.json
 
