@@ -1,4 +1,4 @@
-.PHONY: help check fix test fuzz docs site
+.PHONY: help check fix test fuzz docs site coverage lock audit
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -26,3 +26,16 @@ docs: ## the site while it is written, at localhost:8000
 
 site: ## the site to be put somewhere, with a model to try, in site/
 	effcc docs --build
+
+coverage: ## lines and branches that the tests reach, floor by floor
+	@echo 'every line is traced: tests that hold a time limit may fail, and count all the same'
+	coverage erase
+	-coverage run -m pytest
+	coverage combine --quiet && coverage json --quiet --output .coverage.json
+	python .ci/covered.py .coverage.json
+
+lock: ## the newest versions that fit, by hash, into requirements/ci.txt; needs uv
+	.ci/lock --upgrade
+
+audit: ## the locked versions against the database of known holes, where it can be reached
+	.ci/audit

@@ -52,6 +52,9 @@ def bench(args: argparse.Namespace) -> int:
     if args.no_record:
         console.print("not recorded, as you asked")
         return 0
+    if at.brought:
+        console.print("not recorded: no project is here; effcc new NAME --from VARIANT begins one")
+        return 0
     from effcc.report import cards
 
     path = timings.save(found, at)

@@ -110,11 +110,15 @@ def show(args: argparse.Namespace) -> int:
 
 
 def new(args: argparse.Namespace) -> int:
-    """Begin a variant: a registry file and a model-index entry to fill in."""
+    """Begin a variant: two files to fill in, and a project for them where there is none."""
     from effcc.catalog import scaffold
 
-    at = home.find()
-    files = scaffold.new(args.name, args.base, at)
+    around = home.around()
+    at = around or home.Home(Path.cwd().resolve())
+    within = None if around else at.root
+    files = scaffold.new(args.name, args.base, around or home.find(), within=within)
+    if within:
+        print(f"began a project in {within}: registry/ and model-index/, as effcc brings them")
     for file in files:
         terminal.say(f"wrote {at.shown(file)}")
     terminal.say(f"edit them, then: effcc check && effcc fit --config {at.shown(files[0])}")
@@ -123,7 +127,7 @@ def new(args: argparse.Namespace) -> int:
 
 def docs(args: argparse.Namespace) -> int:
     """Write the model cards and the other generated pages, check them, or build the site."""
-    at = home.find()
+    at = home.own()
     beside = _pages_beside(at, args.verbs)
     if args.build:
         from effcc import sitebuild

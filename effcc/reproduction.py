@@ -49,7 +49,7 @@ def reproduce(args: argparse.Namespace) -> int:
     process.keep_memory()  # before anything below imports torch
     if args.record and args.at_commit:
         raise UsageError("reproduce: --record keeps a run of today's code; leave out --at-commit")
-    at = home.find()
+    at = home.own()
     record = _of_accuracy(args.id, at)
     elsewhere = rerun.allowed(args.flags)
     console = _console()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What fit, validate and test use when nothing names any data.
 DEFAULT_SOURCE = "digits"
+# The verbs that leave a record, unless they are told not to.
+_RECORDS = ("fit", "test", "routing")
 
 
 def resolve(
@@ -34,10 +36,11 @@ def resolve(
     paths = [Path(name) for name in args.config]
     for path in paths:
         if not path.is_file():
-            known = ", ".join(f"registry/{name}.yaml" for name in registry.names(home.find()))
             what = "a folder, not a variant's file" if path.is_dir() else "no such file"
-            raise BadFile(Problem(Place(str(path)), "", f"{what}; there are: {known}"))
-    at = home.find(paths[0].absolute().parent)
+            raise BadFile(Problem(Place(str(path)), "", f"{what}; {_instead()}"))
+    quiet = args.print_config or getattr(args, "plan", False) or getattr(args, "no_record", False)
+    found = home.own if args.verb in _RECORDS and not quiet else home.find
+    at = found(paths[0].absolute().parent)
     checkpoint = _checkpoint(args, at, paths[0].stem)
     layer = (
         (at.shown(checkpoint.path), checkpoint.settings)
@@ -62,6 +65,16 @@ def print_config(spec: Spec) -> int:
     data = {"model": spec.entry, "summary": spec.summary, "seed": spec.seed} | settings
     terminal.say(yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), end="")
     return 0
+
+
+def _instead() -> str:
+    """What to say of a file that is not there."""
+    from effcc.catalog import registry
+
+    if (at := home.around()) is None:
+        return "no project is here; begin one: effcc new NAME --from cc_b0_4e"
+    names = registry.names(at)
+    return f"there are: {', '.join(at.shown(at.registry / f'{name}.yaml') for name in names)}"
 
 
 def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint | None:

@@ -1,7 +1,10 @@
 """The page of citations: papers as the model-index has them, the software as CITATION.cff."""
 
 import re
+import subprocess
+import sys
 
+import jsonschema
 import pytest
 import yaml
 from conftest import ROOT
@@ -48,6 +51,70 @@ def test_the_file_has_what_the_format_requires_and_the_version_of_the_package():
     assert CFF["version"] == effcc.__version__
     assert CFF["authors"] == [{"name": "effcc contributors"}]
     assert CFF["license"] == "Apache-2.0"
+
+
+_NAMES = {"type": "string", "minLength": 1}
+_PERSON = {
+    "required": ["family-names", "given-names"],
+    "properties": {"family-names": _NAMES, "given-names": _NAMES},
+    "additionalProperties": False,
+}
+_GROUP = {"required": ["name"], "properties": {"name": _NAMES}, "additionalProperties": False}
+_AUTHORS = {"type": "array", "minItems": 1, "items": {"anyOf": [_PERSON, _GROUP]}}
+_IDENTIFIER = {
+    "required": ["type", "value"],
+    "properties": {
+        "type": {"enum": ["doi", "url", "swh", "other"]},
+        "value": _NAMES,
+        "description": _NAMES,
+    },
+    "additionalProperties": False,
+}
+_REFERENCE = {
+    "required": ["type", "title", "authors"],
+    "properties": {
+        "type": {"enum": ["article", "conference-paper", "software", "generic"]},
+        "title": _NAMES,
+        "authors": _AUTHORS,
+        "collection-title": _NAMES,
+        **{key: {"type": "integer"} for key in ("volume", "start", "end", "year")},
+        "identifiers": {"type": "array", "minItems": 1, "items": _IDENTIFIER},
+    },
+    "additionalProperties": False,
+}
+# What the format allows of the keys that we use; other keys are refused here.
+FORMAT = {
+    "required": ["cff-version", "message", "title", "authors"],
+    "properties": {
+        "cff-version": {"const": "1.2.0"},
+        "message": _NAMES,
+        "type": {"enum": ["software", "dataset"]},
+        "title": _NAMES,
+        "abstract": _NAMES,
+        "version": {"type": ["string", "number"]},
+        "license": {"enum": ["Apache-2.0"]},
+        "authors": _AUTHORS,
+        "keywords": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _NAMES},
+        "references": {"type": "array", "minItems": 1, "items": _REFERENCE},
+    },
+    "additionalProperties": False,
+}
+
+
+def test_the_file_is_of_the_format():
+    jsonschema.Draft202012Validator(FORMAT).validate(CFF)
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_the_formats_own_validator_accepts_the_file(tmp_path):
+    """In an environment of its own: it needs a jsonschema that is older than ours."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path], check=True, timeout=120)
+    pip = [tmp_path / "bin" / "python", "-m", "pip", "install", "-qq", "cffconvert==2.0.0"]
+    subprocess.run(pip, check=True, timeout=300)
+    validate = [tmp_path / "bin" / "cffconvert", "--validate", "-i", ROOT / "CITATION.cff"]
+    done = subprocess.run(validate, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "are valid" in done.stdout) == (0, True), done.stderr
 
 
 def test_the_references_of_the_file_are_papers_of_the_model_index(shipped):

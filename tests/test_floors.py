@@ -167,11 +167,13 @@ for words in json.loads(sys.argv[2]):
 
 
 def python(*words, **environment):
+    # A measurement of coverage starts in such a process with modules of its own.
+    without = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", *words],
         capture_output=True,
         text=True,
-        env=os.environ | environment,
+        env=without | environment,
     )
     assert done.returncode == 0, done.stderr
 
@@ -251,6 +253,24 @@ def test_help_on_a_run_reads_the_schema_and_nothing_more(project):
     needed = {"argparse", "json", "pathlib", "dataclasses", "hashlib"}
     own = HELPED | {"effcc.catalog", "effcc.catalog.spec", "effcc.catalog.schema"}
     python(LOADED + f"help_of('fit')\nassert_only({needed}, {own})")
+
+
+PUBLIC = """
+import effcc
+for name in effcc.__all__:
+    getattr(effcc, name)
+assert "cc_pico_4e" in effcc.list_variants()
+effcc.load("cc_pico_4e")
+model = effcc.create("cc_pico_4e", num_classes=10)
+effcc.optimize(model)
+effcc.create_module("cc_pico_4e", source="digits", num_classes=10)
+"""
+
+
+@pytest.mark.parametrize("code", ["import effcc", PUBLIC], ids=["import", "all that is public"])
+def test_what_is_public_warns_of_nothing(project, code):
+    """Nor of files left open, of which Python tells developers only."""
+    python(code, PYTHONDEVMODE="1")
 
 
 def test_loading_a_spec_loads_no_torch(project):

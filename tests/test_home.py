@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import effcc
+from effcc import cli
 from effcc.ground import home
 from effcc.ground.errors import UsageError
 
@@ -63,3 +64,27 @@ def test_the_cache_is_the_platforms(monkeypatch, tmp_path):
         assert home.cache() == tmp_path / "effcc"
     monkeypatch.setenv("EFFCC_CACHE", str(tmp_path / "own"))
     assert home.cache() == tmp_path / "own"
+
+
+def test_what_the_package_brings_is_read_and_never_written_to(tmp_path, monkeypatch, project):
+    monkeypatch.setattr(home, "_BROUGHT", project.root)
+    monkeypatch.setattr(home, "_PACKAGE", tmp_path / "site-packages" / "effcc")
+    monkeypatch.chdir("/")
+    assert home.around() is None
+    assert home.find() == project
+    with pytest.raises(UsageError, match=r"^/ is in no project to write to; begin one .*effcc new"):
+        home.own()
+    monkeypatch.setattr(home, "_BROUGHT", tmp_path / "nothing")
+    with pytest.raises(UsageError, match="run effcc inside a project"):
+        home.own()
+
+
+@pytest.mark.parametrize("verb", ["fit", "test", "routing"])
+def test_what_records_is_refused_where_the_package_is(project, monkeypatch, capsys, verb):
+    """By the path of its copy it can be asked to; what only looks is answered."""
+    monkeypatch.setattr(home, "_BROUGHT", project.root)
+    command = [verb, "--config", "registry/cc_pico_4e.yaml"]
+    assert cli.main(command) == 2
+    assert "is in no project to write to; begin one in an empty folder" in capsys.readouterr().err
+    assert cli.main([*command, "--print_config"]) == 0
+    assert not project.runs.exists()

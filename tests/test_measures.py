@@ -8,6 +8,7 @@ from test_transfer import TINY
 
 from effcc import cli, stopwatch
 from effcc.catalog import timings
+from effcc.ground import home
 from effcc.nn import engines
 from effcc.train import bench
 
@@ -65,6 +66,16 @@ def test_a_bench_that_is_not_recorded_leaves_the_registry_alone(project, capsys,
 
 
 @pytest.mark.slow
+def test_a_bench_outside_any_project_measures_and_records_nothing(project, capsys, monkeypatch):
+    made = records.bench(project)
+    monkeypatch.setattr(bench, "measure", lambda *_: made)
+    monkeypatch.setattr(home, "_BROUGHT", project.root)
+    code, out, err = effcc(capsys, "bench", "cc_pico_4e")
+    assert (code, err) == (0, "")
+    assert "not recorded: no project is here; effcc new" in out
+    assert not project.results.exists()
+
+
 def test_every_engine_is_timed_with_a_checkpoints_weights(project, capsys):
     short = ("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2")
     assert effcc(capsys, "fit", "--config", "registry/cc_pico_4e.yaml", *short)[0] == 0

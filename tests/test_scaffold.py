@@ -5,6 +5,7 @@ import pytest
 from effcc.catalog import registry, scaffold
 from effcc.catalog.registry import UnknownVariant
 from effcc.ground.errors import UsageError
+from effcc.ground.home import Home
 from effcc.proof import verify
 from effcc.report import cards
 
@@ -118,3 +119,36 @@ def test_a_page_that_stands_there_is_not_written_over(project):
 def test_an_unknown_base_is_answered_with_the_nearest(project):
     with pytest.raises(UnknownVariant, match="did you mean 'cc_b0_8e'"):
         scaffold.new("cc_new", "cc_b0_8", project)
+
+
+def test_a_project_begins_with_every_variant_and_nothing_measured(project, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (project.results / "cc_b0_4e").mkdir(parents=True)
+    variant, page = scaffold.new("cc_new", "cc_b0_4e", project, within=folder)
+    begun = Home(folder.resolve())
+    assert (variant, page) == (begun.registry / "cc_new.yaml", begun.model_index / "cc_new.md")
+    assert registry.names(begun) == sorted([*BASES, "cc_new"])
+    assert verify.problems(registry.entries(begun)) == []
+    assert registry.load("cc_b1_8e", begun).digest == registry.load("cc_b1_8e", project).digest
+    assert {path.name for path in folder.iterdir()} == {"registry", "model-index"}
+    assert not begun.results.exists()
+    assert "yaml-language-server" not in variant.read_text("utf-8"), "the schema is not there"
+    assert not (project.registry / "cc_new.yaml").exists()
+
+
+@pytest.mark.parametrize("half", ["registry", "model-index"])
+def test_no_project_begins_over_what_stands_there(project, tmp_path, half):
+    folder = tmp_path / "mine"
+    (folder / half).mkdir(parents=True)
+    with pytest.raises(UsageError, match="stands there, and no project"):
+        scaffold.new("cc_new", "cc_b0_4e", project, within=folder)
+    assert [path.name for path in folder.rglob("*")] == [half]
+
+
+def test_a_name_that_is_taken_begins_no_project(project, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="exists; choose another name"):
+        scaffold.new("cc_b0_8e", "cc_b0_4e", project, within=folder)
+    assert list(folder.iterdir()) == []

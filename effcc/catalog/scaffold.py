@@ -1,9 +1,10 @@
-"""The two files of a new variant, begun from another's and valid as written."""
+"""The two files of a new variant, begun from another's and valid as written; a project for them."""
 
 from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,20 +37,55 @@ Say here, in a paragraph or two, what this variant is and why it exists.
 """
 
 _REGISTRY_HEAD = """\
-# yaml-language-server: $schema=../effcc/catalog/schemas/registry.schema.json
 # Begun from {base}.yaml. Say here what model-index/{name}.md does not: the network, the rest of the recipe.
 # Change what makes this another variant (experts, width, depth, stages), then: effcc check
 """
 
 
-def new(name: str, base: str, home: Home) -> tuple[Path, Path]:
+# Says to an editor where the schema is, in a checkout.
+_MODELINE = "# yaml-language-server:"
+
+
+def begin(folder: Path, source: Home) -> Home:
+    """Make `folder` a project with the variants and claims of `source`, and nothing measured.
+
+    Raises:
+        UsageError: half a project stands there.
+    """
+    home = Home(folder.resolve())
+    for part in (home.registry, home.model_index):
+        if part.exists():
+            raise UsageError(
+                f"{part} stands there, and no project; begin one in another folder, or call it "
+                "something else"
+            )
+    written = [*source.registry.glob("*.yaml"), *source.shared.glob("*.yaml")]
+    written += source.model_index.glob("*.md")
+    with tempfile.TemporaryDirectory(dir=home.root, prefix=".effcc-new.") as name:
+        made = Path(name)
+        for path in written:
+            lines = path.read_text("utf-8").splitlines(keepends=True)
+            text = "".join(line for line in lines if not line.startswith(_MODELINE))
+            files.create(made / path.relative_to(source.root), text)
+        for part in (home.registry, home.model_index):
+            (made / part.name).rename(part)
+    return home
+
+
+def new(name: str, base: str, home: Home, *, within: Path | None = None) -> tuple[Path, Path]:
     """Write `registry/<name>.yaml` and `model-index/<name>.md`, begun from the variant `base`.
+
+    Args:
+        name: of the variant.
+        base: the variant to begin from.
+        home: the project that has it.
+        within: a folder to make a project of first, if they are not to be written to `home`.
 
     Returns:
         The two paths, the registry file first.
 
     Raises:
-        UsageError: the name is taken or not of a-z, 0-9 and _.
+        UsageError: the name is taken or not of a-z, 0-9 and _; `within` is half a project.
         UnknownVariant: there is no `base`.
         BadFile: the project has problems already.
     """
@@ -68,6 +104,10 @@ def new(name: str, base: str, home: Home) -> tuple[Path, Path]:
             f"an entry named {name!r} is in {claims[name].place.short} already; choose another name"
         )
     original = read(home.registry / f"{base}.yaml")
+    if within:
+        home = begin(within, home)
+        variant, page = home.registry / variant.name, home.model_index / page.name
+        original = read(home.registry / f"{base}.yaml")
     files.create(variant, _registry_text(name, base, original))
     files.create(page, _page_text(name, base, claims[spec.entry]))
     return variant, page
@@ -93,8 +133,10 @@ def _registry_text(name: str, base: str, original: Document) -> str:
             (i for i in range(first + 1, len(lines)) if re.match(r"\S", lines[i])), len(lines)
         )
         del lines[first:last]
-    body = [line for line in lines if not line.startswith("# yaml-language-server:")]
-    return _REGISTRY_HEAD.format(name=name, base=base) + "\n".join(body).strip() + "\n"
+    first = [line + "\n" for line in lines if line.startswith(_MODELINE)]
+    body = [line for line in lines if not line.startswith(_MODELINE)]
+    head = "".join(first[:1]) + _REGISTRY_HEAD.format(name=name, base=base)
+    return head + "\n".join(body).strip() + "\n"
 
 
 def _page_text(name: str, base: str, claim: Claim) -> str:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from effcc.ground.errors import BadFile, Place, Problem, UsageError
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+# What an installed wheel brings: variants to read where there is no project.
+_BROUGHT = _PACKAGE / "project"
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -55,6 +59,11 @@ class Home:
         """Checkpoints and logs, not committed."""
         return self.root / "runs"
 
+    @property
+    def brought(self) -> bool:
+        """Whether this is the installed package's own copy: to read, never to write to."""
+        return self.root == _BROUGHT
+
     def hold(self, path: Path) -> Path:
         """A path of the project, which no link on its way leads out of.
 
@@ -96,26 +105,58 @@ def cache() -> Path:
     return user_cache_path("effcc", appauthor=False)
 
 
-def find(start: Path | None = None) -> Home:
-    """The project around `start` (default: the working directory).
+def around(start: Path | None = None) -> Home | None:
+    """The project that somebody is in at `start` (default: the working directory), if any.
 
-    Looked for in this order: the environment variable `EFFCC_HOME`, the nearest folder upwards that
-    holds `registry/` and `model-index/`, the checkout this package was installed from, the copy in
-    the package.
+    The one that the environment variable `EFFCC_HOME` names, else the nearest folder upwards that
+    holds `registry/` and `model-index/`.
+
+    Raises:
+        UsageError: `EFFCC_HOME` names a folder that is no project.
+    """
+    if named := os.environ.get("EFFCC_HOME"):
+        if _is_project(Path(named)):
+            return Home(Path(named).resolve())
+        raise UsageError(
+            f"no folder with registry/ and model-index/ in {named}; let EFFCC_HOME name a project"
+        )
+    here = (start or Path.cwd()).resolve()
+    return next((Home(folder) for folder in (here, *here.parents) if _is_project(folder)), None)
+
+
+def find(start: Path | None = None) -> Home:
+    """The project around `start`, or the one that this package brings: to read from.
+
+    Without a project around, it is the checkout this package was installed from, or the copy in
+    an installed package.
 
     Raises:
         UsageError: none of them exists.
     """
-    if named := os.environ.get("EFFCC_HOME"):
-        candidates = [Path(named)]
-    else:
-        here = (start or Path.cwd()).resolve()
-        package = Path(__file__).resolve().parents[1]
-        candidates = [here, *here.parents, package.parent, package / "project"]
-    for folder in candidates:
-        if (folder / "registry").is_dir() and (folder / "model-index").is_dir():
-            return Home(folder.resolve())
-    where = named or f"{candidates[0]} or above"
+    for found in (around(start), Home(_PACKAGE.parent), Home(_BROUGHT)):
+        if found and _is_project(found.root):
+            return found
+    here = (start or Path.cwd()).resolve()
     raise UsageError(
-        f"no folder with registry/ and model-index/ in {where}; run effcc inside a project"
+        f"no folder with registry/ and model-index/ in {here} or above; run effcc inside a project"
     )
+
+
+def own(start: Path | None = None) -> Home:
+    """As `find`, to write to: not the installed package's copy, which the next version replaces.
+
+    Raises:
+        UsageError: there is no other project, or none at all.
+    """
+    found = find(start)
+    if found.brought:
+        here = (start or Path.cwd()).resolve()
+        raise UsageError(
+            f"{here} is in no project to write to; begin one in an empty folder: "
+            "effcc new NAME --from cc_b0_4e"
+        )
+    return found
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "registry").is_dir() and (folder / "model-index").is_dir()
