@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from effcc import request
+from effcc import filing, request
 from effcc.ground import home
 from effcc.ground.errors import UsageError
 from effcc.nn import engines
@@ -45,6 +45,8 @@ def bench(args: argparse.Namespace) -> int:
 
     if checkpoint:
         spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
+    if not args.no_record:
+        filing.ready(at)
     names = list(dict.fromkeys(args.engine)) or engines.installed()
     plan = bench.plan(names, batches, threads, seconds)
     console.print(stopwatch.announced(plan))
@@ -54,12 +56,9 @@ def bench(args: argparse.Namespace) -> int:
     if args.no_record:
         console.print("not recorded, as you asked")
         return 0
-    from effcc.report import cards
-
-    path = timings.save(found, at)
-    cards.write(at)
+    path = filing.record(found, at, timings.save)
     console.print(f"record    {at.shown(path)}")
-    console.print(f"card      {at.shown(at.models / f'{spec.name}.md')}")
+    console.print(f"card      {filing.card(spec.name, at)}")
     return 0
 
 

@@ -63,6 +63,11 @@ def print_config(spec: Spec) -> int:
 
 
 def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint | None:
+    if args.verb == "fit" and process.is_restarted():
+        from effcc.train import checkpoints
+
+        if begun := checkpoints.of_launch(at.runs / variant, process.launch()):
+            return begun
     if args.ckpt_path is None:
         if args.verb in ("fit", "bench") or args.print_config:
             return None

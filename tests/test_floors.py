@@ -219,7 +219,7 @@ HELPED = {
     *("effcc.ground.home", "effcc.ground.words", "effcc.train", "effcc.train.process"),
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
     *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
-    *("effcc.bridges", "effcc.routes"),
+    *("effcc.bridges", "effcc.routes", "effcc.filing"),
 }
 LOADED = """
 import contextlib, io, sys

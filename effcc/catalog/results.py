@@ -32,6 +32,7 @@ _SCHEMAS = {"bench": "bench", "routing": "routing"}
 _ROUTING = "-routing-"
 # Who computes the logits where no engine does: the network as it trains.
 NETWORK = "network"
+_COMMAND = 2000  # characters of what was typed that a record holds, as its schemas say
 _GLANCE = 60  # characters of a value that a list or a card still prints
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
 
@@ -230,6 +231,9 @@ def plain(record: Record) -> dict[str, Any]:
 def write(data: Mapping[str, Any], home: Home) -> Path:
     """Seal a record of any kind, as plain data, and write it to its place; as `save`."""
     path = home.results / data["variant"] / f"{data['id']}.json"
+    command = data["command"]
+    if len(command) > _COMMAND:  # the settings say all of it once more
+        data = {**data, "command": f"{command[: _COMMAND - 3]}..."}
     files.create(path, json.dumps(seal.sealed(data), indent=1, ensure_ascii=False) + "\n")
     return path
 

@@ -127,13 +127,17 @@ def write(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
     Raises:
         BadFile: catalog or results have problems.
     """
-    texts = {**pages(home), **beside}
-    changed = _stale(texts, home)
-    for path in changed:
-        if path in texts:
-            files.write(path, texts[path], lasting=False)
-        else:
-            path.unlink()
+    # Another command may save a record and write cards too: who comes last has read all of them.
+    with files.alone(home.models):
+        texts = {**pages(home), **beside}
+        changed = _stale(texts, home)
+        for path in changed:
+            if path in texts:
+                files.write(path, texts[path], lasting=False)
+            else:
+                path.unlink()
+        for left in files.leftovers(home.models):
+            left.unlink()
     return changed
 
 
@@ -149,7 +153,7 @@ def _stale(texts: Mapping[Path, str], home: Home) -> list[Path]:
         | {
             path
             for path, text in texts.items()
-            if not path.is_file() or path.read_text("utf-8") != text
+            if not path.is_file() or path.read_bytes() != text.encode()
         }
     )
 
