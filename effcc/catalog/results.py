@@ -264,7 +264,7 @@ def shelf(home: Home, variant: str, only: str = "") -> Shelf:
             continue
         kind = "routing" if _ROUTING in path.name else "result"  # of what cannot be read
         try:
-            document = read(path, home.shown(path))
+            document = _whole(path, home)
             kind = kind_of(document, path)
             _hold(document, path)
             documents.setdefault(kind, []).append(document)
@@ -279,8 +279,21 @@ def opened(path: Path, home: Home) -> Document:
     Raises:
         BadFile: it is no record, or was moved.
     """
-    document = read(path, home.shown(path))
+    document = _whole(path, home)
     _hold(document, path)
+    return document
+
+
+def _whole(path: Path, home: Home) -> Document:
+    """A file that is JSON to its end, as a write that was cut off is not; raises BadFile."""
+    mend = "not as it was written: restore the record from the repository, or delete it"
+    try:
+        document = read(path, home.shown(path))
+    except BadFile as error:
+        found = (p._replace(message=f"{p.message}; {mend}") for p in error.problems)
+        raise BadFile(*found) from None
+    if not isinstance(document.data, dict):
+        raise BadFile(Problem(Place(document.file), "", mend))
     return document
 
 
