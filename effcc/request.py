@@ -67,6 +67,9 @@ def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint 
         from effcc.train import checkpoints
 
         if begun := checkpoints.of_launch(at.runs / variant, process.launch()):
+            if process.is_first():
+                shown = at.shown(begun.path)
+                print(f"started again by torchrun; checkpoint {shown}", file=sys.stderr)
             return begun
     if args.ckpt_path is None:
         if args.verb in ("fit", "bench") or args.print_config:
