@@ -15,9 +15,9 @@ from effcc.train import checkpoints, process
 
 RESTARTING = [
     *(sys.executable, "-m", "torch.distributed.run"),
-    *("--nproc_per_node", "2", "--max-restarts", "3", "--monitor-interval", "0.2"),
+    *("--nproc_per_node", "2", "--max-restarts", "9", "--monitor-interval", "0.2"),
 ]
-LONGER = TRAINING | {"recipe.epochs": 30}
+LONGER = TRAINING | {"recipe.epochs": 12}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_torchrun_starts_a_run_again_that_goes_on_where_it_was(tmp_path):
     kills = 0
     try:
         for line in under_way.stdout:
-            if re.match(rf"epoch {2 + 8 * kills}/", line) and kills < 2:
+            if re.match(rf"epoch {2 + 4 * kills}/", line) and kills < 2:
                 found = subprocess.run(
                     ["pgrep", "-P", str(under_way.pid)], capture_output=True, text=True
                 )
@@ -72,12 +72,12 @@ def test_torchrun_starts_a_run_again_that_goes_on_where_it_was(tmp_path):
         assert all_gone(under_way.pid)
     assert (code, kills) == (0, 2), err
     again = re.findall(r"^started again by torchrun; checkpoint (\S+)$", err, re.M)
-    assert len(again) == 2, err
+    assert len(again) >= 2, err  # more where gloo's first try to connect fails
     code, _, err = finish(start(whole, "fit", LONGER, launcher=RESTARTING), 240)
     assert code == 0, err
     (one,), (other,) = records(whole), records(broken)
-    assert one["steps"] == other["steps"] == 90
+    assert one["steps"] == other["steps"] == 36
     assert one["metrics"] == other["metrics"]
     paths = [home / made["checkpoint"]["path"] for home, made in ((whole, one), (broken, other))]
-    assert content(paths[1])["global_step"] == 90
+    assert content(paths[1])["global_step"] == 36
     assert_same_bits(*paths)
