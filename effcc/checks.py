@@ -65,7 +65,7 @@ def _check_project(args: argparse.Namespace) -> int:
     where = {problem.place.file: str(at.root / problem.place.file) for problem in problems}
     counts = {"variants": len(entries), "records": named, "disputed": disputed}
     doubts = modelindex.check(modelindex.files_in(at.model_index), at.root)
-    _say(args, [*problems, *doubts.problems], where | doubts.files, counts)
+    _say(args, [*problems, *doubts.problems, *_left(at)], where | doubts.files, counts)
     if args.format == "text":
         verdict = many(len(problems), "problem") if problems else "no problem"
         found = f"{many(len(entries), 'variant')}, {many(named, 'record')}"
@@ -73,6 +73,16 @@ def _check_project(args: argparse.Namespace) -> int:
         found += f" ({unsealed})" if unsealed else ""
         terminal.say(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if problems else 0
+
+
+def _left(at: home.Home) -> Iterator[Problem]:
+    """Files of commands that were killed while they wrote; they are no evidence of anything."""
+    from effcc.ground import files
+
+    for folder in (*sorted(at.results.glob("*/")), at.models, at.registry, at.model_index):
+        for path in files.leftovers(folder):
+            message = "left by a command that was killed while it wrote; delete it"
+            yield Problem(Place(at.shown(path)), "", message)
 
 
 class _Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import sys
@@ -30,6 +31,9 @@ from effcc.train import process
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code, as docs/commands.md lists them."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has fewer letters than a name
+            stream.reconfigure(errors="backslashreplace")
     words, settings = options.parted(arguments)
     parser = options.parser(VERBS, words)
     args, rest = parser.parse_known_args(words)
@@ -51,16 +55,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             named = os.environ["EFFCC_CACHE"]
             terminal.say(f"EFFCC_CACHE={named}: {error.strerror}; name another folder", error=True)
             return 2
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        if error.errno not in _NOT_OURS:
             raise
         terminal.say(
-            f"{error.filename or 'a file'}: {error.strerror}; nothing was left half-written",
+            f"{error.filename or 'a file'}: {error.strerror}; nothing was left half-written: "
+            f"{_NOT_OURS[error.errno]}, and give the command again",
             error=True,
         )
         return 3
     except (KeyboardInterrupt, SystemExit):  # the second is how Lightning ends on Ctrl-C
         terminal.say("stopped", error=True)
         return 130
+
+
+# Failures to write that somebody else can mend, and how.
+_NOT_OURS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make the folder writable"),
+}
 
 
 def _is_in_cache(file: object) -> bool:

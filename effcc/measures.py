@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from effcc import request, terminal
+from effcc import filing, request, terminal
 from effcc.ground import home
 from effcc.ground.errors import UsageError
 from effcc.nn import engines
@@ -43,6 +43,8 @@ def bench(args: argparse.Namespace) -> int:
 
     if checkpoint:
         spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
+    if not args.no_record:
+        filing.ready(at)
     names = list(dict.fromkeys(args.engine)) or engines.installed()
     plan = bench.plan(names, batches, threads, seconds)
     console.print(stopwatch.announced(plan))
@@ -55,12 +57,9 @@ def bench(args: argparse.Namespace) -> int:
     if at.brought:
         console.print("not recorded: no project is here; effcc new NAME --from VARIANT begins one")
         return 0
-    from effcc.report import cards
-
-    path = timings.save(found, at)
-    cards.write(at)
+    path = filing.record(found, at, timings.save)
     console.print(f"record    {at.shown(path)}", markup=False)
-    console.print(f"card      {at.shown(at.models / f'{spec.name}.md')}", markup=False)
+    console.print(f"card      {filing.card(spec.name, at)}", markup=False)
     return 0
 
 

@@ -335,6 +335,12 @@ def flags(verb: str, words: list[str]) -> dict[str, Any]:
             value = queue.pop(0)
         from effcc.ground import document
 
+        if re.search("[\udc80-\udcff]", value):  # what Python makes of such bytes
+            message = (
+                "bytes that are no text in this terminal's language; say PYTHONUTF8=1 before the "
+                "command, or rename what has this name"
+            )
+            raise BadFile(Problem(Place(COMMAND_LINE), f"--{name}", message))
         try:
             found[name] = document.parse(value, f"--{name}").data
         except BadFile as error:

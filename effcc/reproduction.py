@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcc import checkout, exchange, rerun, tally, terminal
+from effcc import checkout, exchange, filing, rerun, tally, terminal
 from effcc.ground import home
 from effcc.ground.errors import UsageError, UserError
 from effcc.ground.home import Home
@@ -197,10 +197,9 @@ def _threads(record: Record) -> int | None:
 def _keep(record: Record, at: Home, console: Console) -> None:
     """Record the run as any other, and bring its card up to date."""
     from effcc.catalog import results
-    from effcc.report import cards
 
-    path = results.save(record, at)
-    cards.write(at)
+    path = filing.record(record, at, results.save)
+    filing.card(record.variant, at)
     console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False, markup=False)
     console.print(f"  record      {at.shown(path)}", highlight=False, markup=False)
 

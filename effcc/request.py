@@ -78,6 +78,14 @@ def _instead() -> str:
 
 
 def _checkpoint(args: argparse.Namespace, at: Home, variant: str) -> Checkpoint | None:
+    if args.verb == "fit" and process.is_restarted():
+        from effcc.train import checkpoints
+
+        if begun := checkpoints.of_launch(at.runs / variant, process.launch()):
+            if process.is_first():
+                shown = at.shown(begun.path)
+                terminal.say(f"started again by torchrun; checkpoint {shown}", error=True)
+            return begun
     if args.ckpt_path is None:
         if args.verb in ("fit", "bench") or args.print_config:
             return None

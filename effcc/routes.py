@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from effcc import request, terminal
+from effcc import filing, request, terminal
 from effcc.ground.words import many, three
 from effcc.terminal import item, numbers
 from effcc.train import process
@@ -35,12 +35,9 @@ def routing(args: argparse.Namespace) -> int:
     if args.no_record:
         console.print("not recorded, as you asked")
         return 0
-    from effcc.report import cards
-
-    path = routings.save(made, at)
-    cards.write(at)
+    path = filing.record(made, at, routings.save)
     console.print(f"record    {at.shown(path)}, {path.stat().st_size:,} bytes", markup=False)
-    console.print(f"card      {at.shown(at.models / f'{spec.name}.md')}", markup=False)
+    console.print(f"card      {filing.card(spec.name, at)}", markup=False)
     return 0
 
 

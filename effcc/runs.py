@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effcc import exchange, request, terminal
+from effcc import exchange, filing, request, terminal
 from effcc.ground.errors import UsageError
-from effcc.ground.words import many
+from effcc.ground.words import alike_but_for_case, many
 from effcc.nn import engines
 from effcc.train import process
 
@@ -38,6 +39,8 @@ def fit(args: argparse.Namespace) -> int:
     train, val, test = (source.split(name) for name in ("train", "val", "test"))
     if args.plan:
         return _plan(spec, source, console)
+    if process.is_first():
+        filing.ready(at)
     console.print(
         f"{source.title}: {many(len(source.classes), 'class', 'classes')}; "
         f"{many(len(train), 'image')} to train on, "
@@ -45,6 +48,13 @@ def fit(args: argparse.Namespace) -> int:
         highlight=False,
         markup=False,
     )
+    if alike := alike_but_for_case(source.classes):
+        console.print(
+            f"classes {alike[0]!r} and {alike[1]!r} are two here, and one wherever names are alike "
+            "in capitals and small letters",
+            highlight=False,
+            markup=False,
+        )
     record = run.fit(
         spec,
         source,
@@ -117,6 +127,8 @@ def _evaluate(args: argparse.Namespace, split: str) -> int:
     from effcc.train import run
 
     spec, source = run.prepare(spec)
+    if split == "test" and process.is_first():
+        filing.ready(at)
     record = run.evaluate(spec, source, at, args.command, checkpoint, split, args.engine)
     if split == "val" and record:
         console.print(terminal.outcome(record), highlight=False)
@@ -152,12 +164,14 @@ def _announce(spec: Spec, at: Home, console: Console) -> None:
 def _conclude(record: Any, at: Home, console: Console) -> int:
     """Save the record, refresh the pages, and say where everything is."""
     from effcc.catalog import results
-    from effcc.report import cards
 
     if record is None:  # the first process of the run does this
         return 0
-    path = results.save(record, at)
-    cards.write(at)
+    again = "the same command measures again"
+    if record.verb == "fit":
+        kept = shlex.quote(record.checkpoint["path"])
+        again = f"the same command with --ckpt_path {kept} measures, without training again"
+    path = filing.record(record, at, results.save, again)
     console.print(terminal.outcome(record), highlight=False)
     if record.verb == "fit":
         from effcc.train.progress import clock
@@ -168,7 +182,7 @@ def _conclude(record: Any, at: Home, console: Console) -> int:
         )
     console.print(f"  checkpoint  {record.checkpoint['path']}", highlight=False, markup=False)
     console.print(f"  record      {at.shown(path)}", highlight=False, markup=False)
-    card = at.shown(at.models / f"{record.variant}.md")
+    card = filing.card(record.variant, at)
     console.print(f"  card        {card}", highlight=False, markup=False)
     return 0
 

@@ -64,7 +64,7 @@ def test_every_layer_is_looked_at_and_every_name_has_its_place(evil, capsys):
     }
     assert said["refused"] == len(refused)
     means = {lead["name"]: lead["means"] for lead in found.values()}
-    assert means["csv"] == "lightning.pytorch.loggers.CSVLogger"
+    assert means["csv"] == "effcc.train.logfiles.CSV"
     assert means["EarlyStopping"] == "lightning.pytorch.callbacks.EarlyStopping"
     assert means["ddp"] == "lightning.pytorch.strategies: ddp"
     assert "../weights.pth" in means

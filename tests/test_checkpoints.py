@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 import random
 import resource
 import shutil
@@ -9,10 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
+import faults
 import pytest
 from child import Command
 from conftest import copied
+from faults import mounted, needs_mounts, small
 from test_run import assert_same_bits, content, fit
 
 from effcc import cli
@@ -79,6 +83,14 @@ def killed(project, chance, *settings):
     return command.wait() == -signal.SIGKILL
 
 
+def killed_at_once(project, chance, *settings):
+    """Kill a run at any moment from its process's first to some step."""
+    command = started(project, *settings)
+    command.process.join(chance.uniform(0, 3))
+    command.signal(signal.SIGKILL)
+    return command.wait() == -signal.SIGKILL
+
+
 def killed_in_a_write(project, chance, *settings):
     """Kill a run while it writes a checkpoint over another; whether that was hit."""
     command = started(project, *settings)
@@ -101,11 +113,14 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(project, unbroken):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_run_killed_twenty_times_ends_as_an_unbroken_one(project, tmp_path, seed):
     longer = ("--trainer.limit_train_batches", "40", "--seed", seed)
-    chance, hits = random.Random(seed), 0
-    while hits < 20:
-        assert not results.load(project, PICO), f"ended after {hits} kills"
-        in_a_write = chance.random() < 0.5
-        hits += (killed_in_a_write if in_a_write else killed)(project, chance, *longer)
+    chance, hits = random.Random(seed), Counter()
+    kinds = (killed, killed_in_a_write, killed_at_once)
+    while hits.total() < 20:
+        assert not results.load(project, PICO), f"ended after {hits}"
+        # At least five while a checkpoint is written, the others wherever chance will have it.
+        kind = killed_in_a_write if hits[killed_in_a_write] < 5 else chance.choice(kinds)
+        hits[kind] += kind(project, chance, *longer)
+    assert hits[killed_in_a_write] >= 5
     whole = ended(copied(tmp_path / "whole"), *longer)
     assert_same(whole, ended(project, *longer))
 
@@ -124,6 +139,54 @@ def test_a_signal_ends_the_command_by_itself_and_says_how_to_go_on(project, unbr
     assert not list(project.runs.glob("*/*/*.part"))
     if number == signal.SIGTERM:
         assert_same(unbroken, ended(project))
+
+
+def test_a_loader_process_that_is_killed_ends_the_run_in_one_line(project, unbroken):
+    command = started(project, "--data.workers", "1")
+    assert command.until("previous.ckpt"), command.said
+    found = subprocess.run(["pgrep", "-P", str(command.pid)], capture_output=True, text=True)
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    assert command.wait() == 4, command.said
+    last = command.said.splitlines()[-1]
+    (path,) = project.runs.glob("*/*/last.ckpt")
+    how, _, where = last.partition(" (if memory ran out, lower --data.workers) in epoch ")
+    said = ("is killed by signal: Killed", "exited unexpectedly")
+    assert how in [f"a process that loads images {ended}" for ended in said], command.said
+    assert where[1:] == f"; go on with --ckpt_path {project.shown(path)}"
+    assert "Traceback" not in command.said
+    assert_same(unbroken, ended(project))
+
+
+@pytest.mark.slow
+def test_a_log_without_room_stops_the_run_and_loses_nothing(project, unbroken):
+    command = started(project)
+    assert command.until("last.ckpt"), command.said
+    (folder,) = command.folders
+    full = folder / "full"
+    full.symlink_to("/dev/full")  # takes nothing: no space left on device
+    os.replace(full, folder / "metrics.csv")
+    assert command.wait() == 3, command.said
+    shown = project.shown(folder / "last.ckpt")
+    assert command.said.splitlines()[-1] == (
+        f"{folder}: the log cannot be written: No space left on device; go on with --ckpt_path "
+        f"{shown}"
+    )
+    assert_same(unbroken, ended(project))
+
+
+@needs_mounts
+@pytest.mark.slow
+def test_a_disk_that_fills_up_with_checkpoints_keeps_the_one_before(project):
+    project.runs.mkdir()
+    with mounted(small(project.runs, "11m")) as mounts:
+        first = functools.partial(faults.enter, mounts.pid)
+        command = Command(project, *FIT, always=True, first=first)
+        assert command.wait() == 3, command.said
+        last = command.said.splitlines()[-1]
+        assert "last.ckpt: cannot be written: No space left on device; go on with" in last
+        kept = mounts.seen(project.root / last.rpartition(" ")[2])
+        assert content(kept)["global_step"] >= 1
+        assert not list(kept.parent.glob("*.part"))
 
 
 @pytest.mark.slow

@@ -223,6 +223,7 @@ HELPED = {
     *("effcc.measures", "effcc.nn", "effcc.nn.engines", "effcc.checks", "effcc.verdicts"),
     *("effcc.ledger", "effcc.reproduction", "effcc.checkout", "effcc.rerun", "effcc.tally"),
     *("effcc.bridges", "effcc.routes", "effcc.ground.git", "effcc.ground.jsontext", "effcc.audits"),
+    "effcc.filing",
 }
 LOADED = """
 import contextlib, io, sys

@@ -88,7 +88,7 @@ def test_a_word_is_said_with_what_it_means():
         "callbacks": {"class_path": "Timer", "init_args": {"verbose": True}},
     }
     assert [(found.path, found.means, found.allowed) for found in named(trainer)] == [
-        (("logger", 0), "lightning.pytorch.loggers.CSVLogger", True),
+        (("logger", 0), "effcc.train.logfiles.CSV", True),
         (("logger", 1), "lightning.pytorch.loggers.CSVLogger", True),
         (("strategy",), "lightning.pytorch.strategies: ddp", True),
         (("callbacks", "class_path"), "lightning.pytorch.callbacks.Timer", True),

@@ -54,6 +54,16 @@ def lines(stage):
     return stage.out.getvalue().splitlines()
 
 
+def test_an_epoch_that_goes_on_within_counts_from_there(stage):
+    stage.time.now = 5000.0
+    shown = RunProgress(Console(file=stage.out, soft_wrap=True))
+    shown.on_train_start(stage.trainer, None)
+    step(stage, shown, 2)
+    assert lines(stage) == []  # a minute has not passed
+    shown.on_train_epoch_end(stage.trainer, None)
+    assert "8.0 images/s" in lines(stage)[0]  # two devices, 8 images each, in two seconds
+
+
 def test_a_long_epoch_says_every_minute_how_far_it_is(stage):
     shown = begin(stage)
     for _ in range(10):

@@ -96,6 +96,15 @@ def test_whatever_was_typed_comes_back(project, command):
     assert results.load(project, VARIANT)[0].command == command
 
 
+def test_a_command_of_any_length_and_any_bytes_leaves_a_record(project):
+    results.save(record(project, command=9000 * "x"), project)
+    odd = record(project, id="20270131T120000Z-fit-digits-0", command="a \udcc3\udcbc b\udcff")
+    results.save(odd, project)  # as Python hands over bytes of a name that it cannot read
+    long, read = (made.command for made in results.load(project, VARIANT))
+    assert (len(long), long[-4:], read) == (2000, "x...", "a ü b\ufffd")
+    assert reported(project) == ""
+
+
 def test_records_come_oldest_first(project):
     ids = [f"2026013{day}T120000Z-fit-digits-0" for day in (1, 0)]
     for name in ids:

@@ -1,5 +1,6 @@
 """Shards are read as the folder they were packed from, by every rank, worker and thread."""
 
+import os
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from effcc.data.loader import Evaluation, Training
 from effcc.ground import home
 from effcc.ground.document import BadFile
 from effcc.sources import index, pack
+from effcc.sources import shards as shards_of
 from effcc.sources.decode import BadImage, MissingData
 from effcc.train.data import ImageData
 
@@ -185,6 +187,15 @@ def test_a_shard_that_changes_while_training_stops_it(packed):
     shard.unlink()
     with pytest.raises(MissingData, match="cannot be read: No such file"):
         source("shards", packed).split("train")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file that fails when read")
+def test_a_disk_that_fails_under_an_open_shard_is_said(packed):
+    split = source("shards", packed).split("train")
+    broken = shards_of._File("/proc/self/mem")  # opens, and has nothing where images would be
+    split._file = lambda shard: broken
+    with pytest.raises(MissingData, match=r"train-.*\.tar: .*: cannot be read: Input/output error"):
+        split.pixels(0)
 
 
 def test_a_packing_that_is_not_finished_is_said(photos, tmp_path):

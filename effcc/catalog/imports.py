@@ -25,10 +25,10 @@ PLACES = {
 ALLOWED = tuple(PLACES.values())
 # What `trainer.logger` may say in a word, and the class that it means.
 LOGGERS = {
-    "csv": "CSVLogger",
-    "tensorboard": "TensorBoardLogger",
-    "wandb": "WandbLogger",
-    "mlflow": "MLFlowLogger",
+    "csv": "effcc.train.logfiles.CSV",
+    "tensorboard": "effcc.train.logfiles.TensorBoard",
+    "wandb": "lightning.pytorch.loggers.WandbLogger",
+    "mlflow": "lightning.pytorch.loggers.MLFlowLogger",
 }
 _ALLOWED = re.compile(rf"({'|'.join(re.escape(place) for place in ALLOWED)})\.[A-Z]\w*", re.ASCII)
 # The name of a class there, or of something that Lightning has in a table: ddp, auto.
@@ -75,8 +75,9 @@ def forbidden(trainer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _judged(path: KeyPath, text: str, in_class: bool) -> Named:
     place = PLACES.get(str(path[0]), "")
     if in_class and _WORD.fullmatch(text):
-        word = LOGGERS.get(text, text) if path[0] == "logger" else text
-        means = f"{place}.{word}" if word[0].isupper() else f"{place}: {word}"
+        means = f"{place}.{text}" if text[0].isupper() else f"{place}: {text}"
+        if path[0] == "logger":
+            means = LOGGERS.get(text, means)
         return Named(path, text, means, True)
     # Only what these places bring themselves: a name below one could be what it imports.
     return Named(path, text, text.strip(), _ALLOWED.fullmatch(text) is not None)

@@ -32,6 +32,7 @@ _SCHEMAS = {"bench": "bench", "routing": "routing"}
 _ROUTING = "-routing-"
 # Who computes the logits where no engine does: the network as it trains.
 NETWORK = "network"
+_COMMAND = 2000  # characters of what was typed that a record holds, as its schemas say
 _GLANCE = 60  # characters of a value that a list or a card still prints
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
 
@@ -235,6 +236,9 @@ def plain(record: Record) -> dict[str, Any]:
 def write(data: Mapping[str, Any], home: Home) -> Path:
     """Seal a record of any kind, as plain data, and write it to its place; as `save`."""
     path = home.hold(home.results / data["variant"] / f"{data['id']}.json")
+    command = data["command"]
+    if len(command) > _COMMAND:  # the settings say all of it once more
+        data = {**data, "command": f"{command[: _COMMAND - 3]}..."}
     files.create(path, json.dumps(seal.sealed(data), indent=1, ensure_ascii=False) + "\n")
     return path
 
@@ -269,9 +273,7 @@ def shelf(home: Home, variant: str, only: str = "") -> Shelf:
             continue
         kind = "routing" if _ROUTING in path.name else "result"  # of what cannot be read
         try:
-            if path.is_symlink():
-                home.hold(path)
-            document = read(path, home.shown(path))
+            document = _whole(home.hold(path) if path.is_symlink() else path, home)
             kind = kind_of(document, path)
             _hold(document, path)
             documents.setdefault(kind, []).append(document)
@@ -286,8 +288,21 @@ def opened(path: Path, home: Home) -> Document:
     Raises:
         BadFile: it is no record, or was moved.
     """
-    document = read(home.hold(path), home.shown(path))
+    document = _whole(home.hold(path), home)
     _hold(document, path)
+    return document
+
+
+def _whole(path: Path, home: Home) -> Document:
+    """A file that is JSON to its end, as a write that was cut off is not; raises BadFile."""
+    mend = "not as it was written: restore the record from the repository, or delete it"
+    try:
+        document = read(path, home.shown(path))
+    except BadFile as error:
+        found = (p._replace(message=f"{p.message}; {mend}") for p in error.problems)
+        raise BadFile(*found) from None
+    if not isinstance(document.data, dict):
+        raise BadFile(Problem(Place(document.file), "", mend))
     return document
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from effcc.ground.document import Document
 from effcc.ground.errors import Place
+from effcc.ground.words import legible
 
 # What a record's `schema` is since it has a digest, and was before.
 SCHEMA, UNSEALED_SCHEMA = 2, 1
@@ -60,7 +61,8 @@ def digest(data: Mapping[str, Any]) -> str:
 
 def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
     """A new record as plain data of JSON's kinds, with its schema first and its digest last."""
-    whole = {"schema": SCHEMA, **json.loads(json.dumps(data, allow_nan=False))}
+    text = legible(json.dumps(data, allow_nan=False, ensure_ascii=False))
+    whole = {"schema": SCHEMA, **json.loads(text)}
     return whole | {"digest": digest(whole)}
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+
+# How `mkstemp` names a file that is being written for another one.
+_LEFT = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def write(path: Path, content: str | bytes, *, lasting: bool = True) -> None:
@@ -42,6 +46,41 @@ def whole(path: Path) -> Generator[Path]:
         os.replace(temporary, path)
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Generator[None]:
+    """Wait until no other process is in here with the same folder, where the system can tell."""
+    try:
+        import fcntl  # not on every system
+    except ImportError:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network disks have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What processes that were killed while they wrote into a folder have left there."""
+    return [path for path in sorted(folder.glob(".*")) if _LEFT.fullmatch(path.name)]
+
+
+def refusal(folder: Path) -> str:
+    """Why nobody may write into a folder, or make it; empty if somebody may."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        return "Not a directory"
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 hex digits."""
     with path.open("rb") as file:
@@ -51,13 +90,10 @@ def sha256(path: Path) -> str:
 @contextlib.contextmanager
 def _temporary(path: Path, content: str | bytes, lasting: bool = True) -> Generator[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with _named(path):
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        error.filename = str(path)  # the file that somebody asked for
-        raise
     try:
-        with open(descriptor, "wb") as file:
+        with _named(path), open(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             if lasting:
                 file.flush()
@@ -67,3 +103,13 @@ def _temporary(path: Path, content: str | bytes, lasting: bool = True) -> Genera
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Generator[None]:
+    """Have an error name the file that somebody asked for; a failing write names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise

@@ -25,6 +25,23 @@ def many(number: float, one: str, several: str = "") -> str:
     return f"{written} {one if number == 1 else several or one + 's'}"
 
 
+def legible(text: str) -> str:
+    """A text that may hold bytes of a file's name, as letters: U+FFFD for what is no UTF-8.
+
+    Python keeps such bytes as halves of characters, which no file of text can hold.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def alike_but_for_case(words: Iterable[str]) -> tuple[str, str] | None:
+    """The first two words that a file system which ignores case would take for one, if any."""
+    seen: dict[str, str] = {}
+    for word in words:
+        if (other := seen.setdefault(word.casefold(), word)) != word:
+            return other, word
+    return None
+
+
 def three(value: float) -> str:
     """A number to three digits, or as many as it has before its point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

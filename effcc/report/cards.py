@@ -139,9 +139,12 @@ def write(home: Home, beside: Mapping[Path, str] = NOTHING) -> list[Path]:
             files.write(path, text, lasting=False)
         return is_new
 
-    changed, gone = _brought(home, beside, bring)
-    for path in gone:
-        path.unlink()
+    home.hold(home.models)
+    # Another command may save a record and write cards too: who comes last has read all of them.
+    with files.alone(home.models):
+        changed, gone = _brought(home, beside, bring)
+        for path in [*gone, *files.leftovers(home.models)]:
+            path.unlink()
     return sorted([*changed, *gone])
 
 
@@ -157,7 +160,7 @@ def pages(home: Home) -> dict[Path, str]:
 
 
 def _differs(path: Path, text: str) -> bool:
-    return not path.is_file() or path.read_text("utf-8") != text
+    return not path.is_file() or path.read_bytes() != text.encode()
 
 
 def _brought(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,10 +178,11 @@ class Rows(Split):
     def _read(self, number: int) -> Any:
         """The images of a part, as pyarrow's column."""
         path, image, part, _ = self.parts[number]
-        file = self._file(path)
-        if path.suffix == ".parquet":  # without pyarrow's threads, which do not survive a fork
-            return file.read_row_group(part, [image], use_threads=False).column(image)
-        return file.column(image)
+        with _readable(path):
+            file = self._file(path)
+            if path.suffix == ".parquet":  # without pyarrow's threads, which do not survive a fork
+                return file.read_row_group(part, [image], use_threads=False).column(image)
+            return file.column(image)
 
     def _keep(self) -> None:
         """Keep what a window needs open and read; every process does for itself."""
@@ -196,8 +198,7 @@ class Rows(Split):
 
 
 def _open(file: Path) -> Table:
-    pa = _pyarrow()
-    try:
+    with _readable(file):
         opened = _handle(file)
         if file.suffix == ".parquet":
             image, label, names = _columns(file, opened.schema_arrow)
@@ -207,12 +208,19 @@ def _open(file: Path) -> Table:
         else:
             image, label, names = _columns(file, opened.schema)
             parts, column = (opened.num_rows,), opened.column(label)
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise MissingData(f"{file}: cannot be read: {reason}") from None
     if column.null_count:
         raise MissingData(f"{file}: {column.null_count} rows have no {label}; fill or remove them")
     return Table(file, image, parts, np.asarray(column.to_pylist()), names)
+
+
+@contextmanager
+def _readable(file: Path) -> Generator[None]:
+    """Turn what pyarrow says of a file that is gone, or is none, into a MissingData."""
+    try:
+        yield
+    except (_pyarrow().ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MissingData(f"{file}: cannot be read: {reason}") from None
 
 
 def _columns(file: Path, schema: Any) -> tuple[str, str, tuple[str, ...] | None]:

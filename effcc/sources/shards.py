@@ -227,7 +227,10 @@ class Tars(Split):
         size = int(self.sizes[position])
         file = self._file(self._shard(position))
         # One call that moves no shared position: threads and forked processes do not meet.
-        encoded = os.pread(file.descriptor, size, int(self.offsets[position]))
+        try:
+            encoded = os.pread(file.descriptor, size, int(self.offsets[position]))
+        except OSError as error:
+            raise MissingData(f"{self.where(position)}: cannot be read: {error.strerror}") from None
         if len(encoded) < size:
             raise BadImage(f"{self.where(position)}: the shard ends before it")
         return decode.decode(encoded, self.where(position), decoder)

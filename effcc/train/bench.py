@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from effcc.catalog import timings
+from effcc.catalog import ids, timings
 from effcc.catalog.spec import Spec
 from effcc.catalog.timings import PLAIN, VARIANT, Bench, Peak, Timing
 from effcc.ground.home import Home
@@ -79,7 +79,7 @@ def measure(
         BadExport: a graph computes something else.
         LostProcess: an engine's process ended; there may not be enough memory.
     """
-    begun = datetime.now(UTC)
+    name = ids.fresh(spec.name, f"bench-{plan.threads}-threads", home)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as at_end:
         subjects = _subjects(spec, checkpoint, plan, Path(folder))
         workers = [Worker(subject) for subject in subjects]
@@ -96,7 +96,7 @@ def measure(
         )
     size, flat = spec.preprocessing.image_size, timings.plain(spec)
     return Bench(
-        id=f"{begun:%Y%m%dT%H%M%SZ}-bench-{plan.threads}-threads",
+        id=name,
         variant=spec.name,
         verb="bench",
         date=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",

@@ -21,13 +21,15 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint as CheckpointCallback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from effcc.ground.errors import UserError
+from effcc.ground.errors import UsageError
 from effcc.nn import weights
 from effcc.nn.weights import BadCheckpoint, Checkpoint
-from effcc.train.guard import Finite, NotFinite
+from effcc.train.guard import Finite, NotFinite, Unwritable
 from effcc.train.signals import Signals, Stopped
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+# In a run's folder: which torchrun started it, so that it goes on when that starts it again.
+LAUNCH = "launch.txt"
 
 # Written so often, but for no more than this share of the time: a large one on a slow disk is
 # written less often.
@@ -36,10 +38,6 @@ KEEP_SHARE = 0.02
 
 # Several processes ask each other every so many steps: an answer is a wait for all their devices.
 ASK_EVERY = 16
-
-
-class Unwritable(UserError):
-    """A checkpoint could not be written; the one before it is whole."""
 
 
 class Keeper(CheckpointCallback):
@@ -72,6 +70,7 @@ class Keeper(CheckpointCallback):
         self._due = -math.inf  # a full disk shows at the first step, not in the night
         self._step, self._written = 0, -1
         self._whole = False  # whether the run stands between two optimiser steps
+        self._failed = False  # whether one could not be written
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """All processes name the first one's file, and write it whole."""
@@ -119,10 +118,11 @@ class Keeper(CheckpointCallback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Write what was done, if it is whole; others of several processes may not be there."""
-        useless = isinstance(exception, KeyboardInterrupt | Unwritable | NotFinite)
+        useless = self._failed or isinstance(exception, KeyboardInterrupt | NotFinite)
         written = self._written == trainer.global_step
         if self._whole and not (useless or written) and trainer.world_size == 1:
-            self._write(trainer)
+            with suppress(Unwritable):  # the error that ends the run has the word
+                self._write(trainer)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
@@ -149,6 +149,7 @@ class Keeper(CheckpointCallback):
         try:
             trainer.save_checkpoint(self.path)
         except OSError as error:
+            self._failed = True
             failure = f"{self.path}: cannot be written: {error.strerror}"
             trainer.strategy.barrier()  # the others wait there, who had nothing to write
         if failure := trainer.strategy.broadcast(failure):
@@ -199,7 +200,10 @@ class WholeFiles(TorchCheckpointIO):
         part = path.with_name(f"{path.name}.part")
         try:
             with part.open("wb") as file:
-                torch.save(checkpoint, file)
+                try:
+                    torch.save(checkpoint, file)
+                except RuntimeError as error:  # it may fail a second time, on the end of the file
+                    raise _written(error) from None
                 file.flush()
                 os.fsync(file.fileno())
             if path.name == LAST:
@@ -231,9 +235,32 @@ def newest(runs: Path) -> Newest | None:
         BadCheckpoint: the newest run has none that is whole.
     """
     folders = [folder for folder in sorted(runs.glob("*/")) if kept(folder)]
-    if not folders:
-        return None
-    last, previous = (folders[-1] / name for name in (LAST, PREVIOUS))
+    return _newest_in(folders[-1]) if folders else None
+
+
+def of_launch(runs: Path, launch: str) -> Checkpoint | None:
+    """The last whole checkpoint of the newest run that a launcher has begun; None if none has one.
+
+    Raises:
+        UsageError: it cannot be told which launcher began a run.
+        BadCheckpoint: as `newest`.
+    """
+    if not launch:
+        raise UsageError(
+            "torchrun started this again, but which run to go on with cannot be told: give it "
+            "--rdzv-id NAME, another one for every run"
+        )
+    begun = [file.parent for file in sorted(runs.glob(f"*/{LAUNCH}")) if _says(file, launch)]
+    folders = [folder for folder in begun if kept(folder)]
+    return _newest_in(folders[-1]).checkpoint if folders else None
+
+
+def _says(file: Path, launch: str) -> bool:
+    return file.read_text("utf-8", errors="replace") == launch
+
+
+def _newest_in(folder: Path) -> Newest:
+    last, previous = (folder / name for name in (LAST, PREVIOUS))
     try:
         return Newest(_read_whole(last))
     except BadCheckpoint as error:
@@ -252,6 +279,14 @@ def _read_whole(path: Path) -> Checkpoint:
     if damaged:
         raise BadCheckpoint(f"{path}: damaged: {damaged} is not what was written")
     return checkpoint
+
+
+def _written(error: BaseException) -> BaseException:
+    """The failure to write that an error followed upon, if it did."""
+    before = error.__context__
+    while before and not isinstance(before, OSError):
+        before = before.__context__
+    return before or error
 
 
 def _settle(folder: Path) -> None:

@@ -1,8 +1,10 @@
-"""What stops a run from inside: a loss that is no number any more, and memory that is used up."""
+"""What stops a run from inside: a loss that is no number any more, and what is used up or gone."""
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from torch import Tensor
 from effcc.data.loader import Batch
 from effcc.ground import files
 from effcc.ground.errors import UserError
-from effcc.ground.words import many
+from effcc.ground.words import legible, many
 from effcc.sources.split import Split
 from effcc.train.ema import tensors
+from effcc.train.process import LostProcess
 
 # Looking at a loss makes the processor wait for an accelerator, so there it is done once in so many
 # batches. On a processor it costs nothing. It is always done before a checkpoint is written.
@@ -37,6 +40,10 @@ class NotFinite(Failed):
 
 class OutOfMemory(Failed):
     """A step needs more memory than there is."""
+
+
+class Unwritable(UserError):
+    """A run's files could not be written; the checkpoint before is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ class Finite(L.Callback):
             "images": names,
         }
         path = self.path.with_stem(f"{self.path.stem}-{rank}") if rank else self.path
-        files.write(path, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        files.write(path, legible(json.dumps(told, indent=1, ensure_ascii=False)) + "\n")
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return (
             f"the loss is {told['loss']} at step {bad.step} (epoch {bad.epoch}, learning rate "
@@ -143,6 +150,13 @@ _ELSEWHERE = "the loss of another process is infinite or no number; that process
 
 
 @contextmanager
+def explained(batch_size: int) -> Generator[None]:
+    """What ends a trainer's work from beside it, in a line; raises as the two inside."""
+    with enough_memory(batch_size), loaders_alive():
+        yield
+
+
+@contextmanager
 def enough_memory(batch_size: int) -> Generator[None]:
     """Say in one line when a step of `batch_size` images per device does not fit.
 
@@ -151,7 +165,7 @@ def enough_memory(batch_size: int) -> Generator[None]:
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if not _is_lack_of_memory(error):
             raise
         raise OutOfMemory(
@@ -160,8 +174,43 @@ def enough_memory(batch_size: int) -> Generator[None]:
         ) from None
 
 
+@contextmanager
+def loaders_alive() -> Generator[None]:
+    """Say in one line that a process which loads images was ended by something else.
+
+    Raises:
+        LostProcess: one was; by Linux, most often, because memory ran out.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        how = _LOADER_ENDED.search(str(error))
+        if not how:
+            raise
+        raise LostProcess(
+            f"a process that loads images {how[1]} (if memory ran out, lower --data.workers)"
+        ) from None
+
+
+# What torch says, in a handler of the signal that a child has ended, and while it waits for one.
+_LOADER_ENDED = re.compile(
+    r"^DataLoader worker \(pid.*?\) (is killed by signal: \w+|exited unexpectedly)"
+)
+
+
 def _is_lack_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # The allocator of processors raises a plain RuntimeError.
-    return any(words in str(error) for words in ("can't allocate memory", "not enough memory"))
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # The allocator of processors raises a plain RuntimeError, as do threads that have no room.
+    if any(words in str(error) for words in _NO_MEMORY):
+        return True
+    # What fails while a lack of memory is dealt with.
+    return error.__context__ is not None and _is_lack_of_memory(error.__context__)
+
+
+_NO_MEMORY = (
+    *("can't allocate memory", "not enough memory", "Cannot allocate memory"),
+    *("can't start new thread", "std::bad_alloc"),
+)

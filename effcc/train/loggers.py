@@ -45,11 +45,11 @@ def described(chosen: Any, folder: Path | None) -> Any:
 def _one(chosen: Any, folder: Path | None) -> Any:
     if isinstance(chosen, str) and chosen in _WORDS:
         name, arguments = imports.LOGGERS[chosen], _WORDS[chosen]
-        _require(name)
+        _require(name.rpartition(".")[2])
         # Ranks other than the first would open the same files and databases to no end.
         if folder is None or not process.is_first():
             return False
-        return {"class_path": f"lightning.pytorch.loggers.{name}", "init_args": arguments(folder)}
+        return {"class_path": name, "init_args": arguments(folder)}
     if isinstance(chosen, str) and "." not in chosen:
         known = [*_WORDS, *kinds.__all__]
         if chosen not in known:

@@ -39,6 +39,26 @@ def is_first() -> bool:
     return all(int(os.environ.get(name) or 0) == 0 for name in parts)
 
 
+def launch() -> str:
+    """What tells one torchrun from every other, in all its processes and restarts; else empty.
+
+    That is the id given to it, or, on one machine, the number of its process.
+    """
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" not in environment:
+        return ""
+    named = environment["TORCHELASTIC_RUN_ID"]
+    if named != "none":  # what it is where nobody chose one
+        return f"torchrun {named}"
+    alone = environment.get("GROUP_WORLD_SIZE") == "1"
+    return f"torchrun {platform.node()} {os.getppid()}" if alone else ""
+
+
+def is_restarted() -> bool:
+    """Whether torchrun has started this process in the place of one that failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+
 def complain(error: UserError) -> None:
     """Say what is wrong, once for all processes.
 

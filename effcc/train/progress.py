@@ -49,6 +49,8 @@ class RunProgress(ProgressBar):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the bar at the step the run starts from."""
         self._started, self._from = time.monotonic(), trainer.global_step
+        # Of an epoch that goes on within, Lightning does not say that it starts.
+        self._epoch_started = self._said = self._started
         if self.console.is_terminal:
             self._bar = Progress(
                 *_columns(self.console.width),

@@ -15,7 +15,7 @@ import lightning as L
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from effcc.catalog import results, routings
+from effcc.catalog import ids, results, routings
 from effcc.catalog.routings import Example, Expert, Routed, Routing, Row, Specialist
 from effcc.catalog.spec import Spec
 from effcc.data import thumbnail
@@ -62,7 +62,8 @@ def measure(
         UsageError: the variant has no conditional block.
         MissingData, BadImage, BadCheckpoint, BadTrainer, NotFinite: what it needs is not right.
     """
-    begun, started = datetime.now(UTC), time.monotonic()
+    name = ids.fresh(spec.name, f"routing-{source.name}-{split}", home)
+    started = time.monotonic()
     module, data = CondConvModule(spec, source.classes, fresh=False), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
     if not routers(module):
@@ -79,7 +80,7 @@ def measure(
     counts = next(iter(listener.tallies.values())).counts
     ours = provenance.checkpoint(checkpoint.path, home)
     return Routing(
-        id=f"{begun:%Y%m%dT%H%M%SZ}-routing-{source.name}-{split}",
+        id=name,
         variant=spec.name,
         verb="routing",
         date=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",

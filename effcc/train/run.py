@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 import signal
 import time
@@ -17,10 +18,11 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
-from effcc.catalog import results
+from effcc.catalog import ids, results
 from effcc.catalog.results import NETWORK, Metric, Record
 from effcc.catalog.spec import Spec
 from effcc.data.loader import Unlabelled
+from effcc.ground import files
 from effcc.ground.errors import UsageError, UserError
 from effcc.ground.home import Home
 from effcc.ground.words import many
@@ -31,9 +33,9 @@ from effcc.sources.decode import BadImage, MissingData
 from effcc.sources.known import SOURCES, Source
 from effcc.train import checkpoints, guard, optim, process, provenance, ranks, trainer
 from effcc.train.callbacks import Curve
-from effcc.train.checkpoints import BySteps, Keeper, Unwritable
+from effcc.train.checkpoints import BySteps, Keeper
 from effcc.train.data import ImageData
-from effcc.train.guard import Failed, Finite, NotFinite
+from effcc.train.guard import Failed, Finite, NotFinite, Unwritable
 from effcc.train.meter import Meter
 from effcc.train.module import CondConvModule
 from effcc.train.process import LostProcess
@@ -138,7 +140,7 @@ def fit(
         module.model.compile()  # in place: names and checkpoints stay as they are
     arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and _is_over(saved, arguments, home, spec.name):
-        run = _Run(spec, source, home, "fit", command, _id(spec, "fit"))
+        run = _Run(spec, source, home, "fit", command, _id(spec, "fit", home))
         return run.record(_measure(module, data, arguments), saved.path, saved.history)
     run = _Run.begin(spec, source, home, "fit", command)
     averaging = averages(spec.recipe.ema_decay, sharded=arguments.get("strategy") == "fsdp")
@@ -149,18 +151,23 @@ def fit(
     watching = (RunProgress(console), curve, Meter(), asked, finite, keeper)
     try:
         t = trainer.build(arguments, [Alone(), BySteps(), *averaging, *watching], run.folder)
-        with asked.listening(), guard.enough_memory(spec.batch_size), ranks.together(t):
+        with asked.listening(), guard.explained(spec.batch_size), ranks.together(t):
             t.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         history = History(curve.points, curve.steps(t), curve.seconds)
         measured = _measure(module, data, arguments)
     except BaseException as error:
         data.end()
         kept = _tidied(keeper.path.parent) or checkpoint
-        how = f"go on with --ckpt_path {home.shown(kept)}" if kept else "nothing was kept"
+        how = "nothing was kept"
+        if kept:
+            how = f"go on with --ckpt_path {shlex.quote(home.shown(kept))}"
         where = f"in epoch {module.current_epoch + 1}"
         if isinstance(error, LostProcess):
             raise LostProcess(f"{error} {where}; {how}") from None
-        if isinstance(error, Failed | Unwritable | Interrupted):
+        # Data may be wrong before anything could be kept, and then there is nothing to say of it.
+        if isinstance(error, Failed | Unwritable | Interrupted) or (
+            isinstance(error, MissingData) and kept
+        ):
             error.args = (f"{error}; {how}",)
             raise
         if not isinstance(error, Stopped | SystemExit):  # the second is Lightning's way at Ctrl-C
@@ -189,7 +196,7 @@ def evaluate(
     process.follow_first()
     module, data = CondConvModule(spec, source.classes, fresh=False), ImageData(spec, source)
     weights.load(module.model, spec.network, checkpoint)
-    run = _Run(spec, source, home, "test", command, _id(spec, "test"))
+    run = _Run(spec, source, home, "test", command, _id(spec, "test", home))
     started = time.monotonic()
     try:
         measured = _measure(module, data, ranks.launched(spec.trainer), split, engine)
@@ -263,15 +270,21 @@ class _Run:
     def begin(cls, spec: Spec, source: Source, home: Home, verb: str, command: str) -> _Run:
         """A run with a folder of its own."""
         while True:
-            run = cls(spec, source, home, verb, command, _id(spec, verb))
+            run = cls(spec, source, home, verb, command, _id(spec, verb, home))
             if not process.is_first():  # Lightning takes the first process's folder for all
                 return run
             try:
                 run.folder.mkdir(parents=True)
-            except FileExistsError:  # another run began in the same second
-                time.sleep(0.3)
-            else:
-                return run
+            except FileExistsError:  # another process took the name meanwhile
+                continue
+            except OSError as error:
+                raise Unwritable(
+                    f"{run.folder}: cannot be made: {error.strerror}; a run's checkpoints and logs "
+                    "go there: make it writable"
+                ) from None
+            if launch := process.launch():
+                files.write(run.folder / checkpoints.LAUNCH, launch)
+            return run
 
     @property
     def folder(self) -> Path:
@@ -327,7 +340,7 @@ def _measure(
     engine = _hand_over(module, t, engine)
     look = t.validate if split == "val" else t.test
     try:
-        with ranks.together(t):
+        with guard.explained(module.spec.batch_size), ranks.together(t):
             values = look(module, data, verbose=False)[0]
     except SystemExit:  # Lightning's way at Ctrl-C
         raise Interrupted("stopped while measuring") from None
@@ -389,5 +402,5 @@ def _tidied(folder: Path) -> Path | None:
     return kept
 
 
-def _id(spec: Spec, verb: str) -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{verb}-{spec.data.source}-{spec.seed}"
+def _id(spec: Spec, verb: str, home: Home) -> str:
+    return ids.fresh(spec.name, f"{verb}-{spec.data.source}-{spec.seed}", home)

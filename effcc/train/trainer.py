@@ -24,8 +24,8 @@ from effcc.train import loggers
 from effcc.train.ranks import SyncedNorms
 from effcc.train.sharding import FullySharded
 
-# Where the plugins of an allowed place are at home.
-_HOMES = (*imports.ALLOWED, "lightning.fabric.plugins")
+# Where the plugins of an allowed place are at home, and the loggers that a word of ours means.
+_HOMES = (*imports.ALLOWED, "lightning.fabric.plugins", "effcc.train.logfiles")
 
 
 class BadTrainer(UsageError):

@@ -1,0 +1,68 @@
+"""A record to its place, and its card after it; a failure there costs nothing that was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effcc.ground.errors import BadFile, UserError
+
+if TYPE_CHECKING:
+    from effcc.ground.home import Home
+
+
+def ready(at: Home) -> None:
+    """See before hours of work that a record can be written after them.
+
+    Raises:
+        UserError: it could not.
+    """
+    from effcc.ground import files
+
+    if why := files.refusal(at.results):
+        raise UserError(
+            f"{at.shown(at.results)}: {why}; the record of what is measured goes there: make it "
+            "writable"
+        )
+
+
+def record(made: Any, at: Home, save: Any, again: str = "the same command measures again") -> Path:
+    """Write a record of any kind; returns where it is.
+
+    Args:
+        made: the record.
+        at: the project.
+        save: the function for its kind.
+        again: what to do once there is room.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    from effcc.catalog import ids
+
+    try:
+        return ids.save(made, at, save)
+    except OSError as error:
+        place = error.filename or at.shown(at.results)
+        raise UserError(
+            f"{place}: the record cannot be written: {error.strerror}; make room, or the folder "
+            f"writable; then {again}"
+        ) from None
+
+
+def card(variant: str, at: Home) -> str:
+    """Bring the cards up to date after a record; returns the variant's, as messages name it.
+
+    Raises:
+        UserError: they cannot be written, or the registry has problems by now.
+    """
+    from effcc.report import cards
+
+    later = "the record is kept; with this mended, `effcc docs` writes its card"
+    try:
+        cards.write(at)
+    except OSError as error:
+        raise UserError(f"{error.filename or at.models}: {error.strerror}; {later}") from None
+    except BadFile as error:
+        raise UserError(f"{error}\n{later}") from None
+    return at.shown(at.models / f"{variant}.md")
