@@ -463,3 +463,9 @@ def test_the_data_of_a_page_is_read_whatever_its_ending(tmp_path, suffix):
     found = read(written(tmp_path, f"f{suffix}", text.encode()))
     assert found.data["Models"] == [{"Name": "a"}]
     assert found.text == text
+
+
+def test_a_long_line_that_is_no_yaml_does_not_take_long():
+    began = time.process_time()
+    assert "a value where none can be" in problem(f"a: b{' ' * 70_000}c: d\n")
+    assert time.process_time() - began < 1

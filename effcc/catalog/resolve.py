@@ -11,6 +11,7 @@ remembers what was there.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from effcc.catalog import imports, schema
@@ -31,6 +32,7 @@ from effcc.ground.document import Document
 from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem
 from effcc.ground.words import many
 
+MAX_BLOCKS = 2000  # of a network; more take seconds to count
 Layer = tuple[str, Document]  # (kind, settings): default, shared, claim, variant, profile, ...
 
 
@@ -159,6 +161,10 @@ class _Resolution:
 
     def check(self, network: Network, augment: Augment) -> None:
         """Rules between values, which a schema cannot state."""
+        blocks = math.ceil(sum(stage.repeats for stage in network.stages) * network.depth)
+        if blocks > MAX_BLOCKS:
+            message = f"makes {many(blocks, 'block')} of the stages; at most {MAX_BLOCKS:,} fit"
+            self.wrong("network.depth", message)
         for number, stage in enumerate(network.stages):
             if stage.conditional and stage.expand == 1:
                 message = f"stage {number} is conditional; that needs `expand` above 1"

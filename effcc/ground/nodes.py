@@ -30,6 +30,7 @@ Pairs = dict[str, tuple[Any, Any]]  # of a mapping: by key, the nodes of the key
 MAX_NODES = 200_000
 MAX_DEPTH = 60
 MAX_DIGITS = 400
+MAX_LINE = 2000  # characters that a mend is offered for
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -251,7 +252,9 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, shown: str) -> Problem:
     # The parser has a limit of its own, far above ours, and sees the whole nesting first.
     if "nesting depth" in reason:
         return Problem(place, "", f"nested more than {MAX_DEPTH} deep", "MI007")
-    match = _COLON_INSIDE.match(line) if "mapping values are not allowed" in reason else None
+    # Of a line longer than people write, to look takes the square of its length.
+    colon = "mapping values are not allowed" in reason and len(line) <= MAX_LINE
+    match = _COLON_INSIDE.match(line) if colon else None
     if mark and match and match.start(1) <= mark.column:
         quoted = "'" + match[1].replace("'", "''") + "'"
         place = place._replace(col=match.start(1) + 1)
