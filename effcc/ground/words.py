@@ -29,3 +29,8 @@ def closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     folded = {other.casefold(): other for other in known}
     match = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
     return f"; did you mean {folded[match[0]]!r}?" if match else ""
+
+
+def plain(text: str) -> str:
+    """A name out of somebody's file on one line, and as any terminal can show it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
