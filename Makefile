@@ -1,4 +1,4 @@
-.PHONY: help check fix test docs site
+.PHONY: help check fix test fuzz docs site
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -16,6 +16,10 @@ fix: ## format, mend what can be mended, bring the cards up to date
 
 test: ## tests only
 	pytest
+
+SECONDS ?= 300
+fuzz: ## readers fed what they never expected, SECONDS for each and engine; what fails stays in tests/fuzz/corpus
+	nice python tests/fuzz/harness.py all --seconds $(SECONDS) --grown .fuzz
 
 docs: ## the site while it is written, at localhost:8000
 	effcc docs && mkdocs serve

@@ -54,7 +54,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 PLAIN, QUOTED = "plain", "quoted"  # tags of nodes that state none
 # Control characters, lone surrogates, and the line ends that YAML 1.1 and 1.2 disagree about.
 UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ud800-\udfff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]"
 )
 # A key and a value that needs quotes, up to a comment.
 _COLON_INSIDE = re.compile(
