@@ -28,7 +28,9 @@ def test_a_test_that_is_slow_is_called_slow():
     for row in ROWS:
         for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row):
             text = (ROOT / path).read_text("utf-8")
-            above = re.search(rf"((?:^@.*\n|^    .*\n|^[)\]].*\n)*)^def {name}\(", text, re.MULTILINE)
+            above = re.search(
+                rf"((?:^@.*\n|^    .*\n|^[)\]].*\n)*)^def {name}\(", text, re.MULTILINE
+            )
             assert above, f"{path}::{name}"
             if "mark.slow" in above[1]:
                 assert "*slow*" in row, f"{path}::{name}"

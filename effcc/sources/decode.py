@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM")
 # Half a gigabyte is enough for a picture: that many pixels are decoded, by what a decoder needs at
 # most for each, its own copies included, and this.
-_MOST_BYTES = 450 * 10**6
+_MOST_BYTES = 400 * 10**6
 _BYTES_A_PIXEL = {"WEBP": 22, "JPEG": 10, "MPO": 10}
 _OTHERS_BYTES_A_PIXEL = 8
 # No longer side: a decoder may be asked to pass over a few hundred lines at once.
@@ -69,7 +69,7 @@ def decode(encoded: bytes, where: str, decoder: str = "auto") -> Pixels:
 
     Raises:
         BadImage: it is cut short, no image, or so large that decoding it takes over half a
-            gigabyte: 45 million pixels of a JPEG, 20 of a WebP, 56 of any other, or twice
+            gigabyte: 40 million pixels of a JPEG, 18 of a WebP, 50 of any other, or twice
             `PIL.Image.MAX_IMAGE_PIXELS` if that is less.
         UserError: `simplejpeg` was asked for and is not installed.
     """
