@@ -1,6 +1,7 @@
 """Checkpoints of every format: weights that fit, or a BadCheckpoint; no code in them ever runs."""
 
 import collections
+import copy
 import dataclasses
 import functools
 import io
@@ -89,7 +90,7 @@ def ours():
     points = [{"epoch": 1, "step": 4, "loss": 0.5}]
     return {
         "state_dict": state,
-        "effcc": OWN,
+        "effcc": copy.deepcopy(OWN),
         "global_step": 4,
         "curve": {"points": points, "steps": 4, "seconds": 1.5},
         "routing": {1: {"blocks.1": [0.5, 0.5]}},
