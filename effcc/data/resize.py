@@ -48,7 +48,7 @@ def for_evaluation(pixels: Pixels, how: Preprocessing) -> Tensor:
     scale = shorter / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2
-    box = (0.0, 0.0, *map(float, image.size))
+    box: Box = (0.0, 0.0, float(image.width), float(image.height))
     if width > _LONG * size:  # what follows sees the middle alone
         box = (left * image.width / width, 0.0, (left + size) * image.width / width, box[3])
         width, left = size, 0
