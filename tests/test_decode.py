@@ -97,6 +97,45 @@ def test_a_bomb_is_refused(tmp_path, monkeypatch, name, decoder):
         decode(tmp_path / name, decoder)
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_too_large_for_memory_is_refused_before_it_is_decoded(kind, decoder, monkeypatch):
+    content = encoded(picture(size=(60, 40)), kind)
+    monkeypatch.setattr(room, "_MOST_BYTES", 10_000)
+    monkeypatch.setattr(room, "_by_pillow", None)
+    monkeypatch.setattr(room, "_by_simplejpeg", None)
+    with pytest.raises(
+        BadImage, match=r"a: cannot be decoded: 60 x 40 pixels are more than .*; shr"
+    ):
+        room.decode(content, "a", decoder)
+
+
+def test_strips_of_a_large_picture_are_the_whole(monkeypatch):
+    for mode in ("RGB", "P", "LA", "CMYK", "I;16"):
+        image = photo(40, 30).convert("L" if mode == "I;16" else mode)
+        content = encoded(image.convert(mode), "TIFF")
+        whole = room.decode(content, "a")
+        with monkeypatch.context() as small:
+            small.setattr(room, "_AT_A_TIME", 40 * 7)
+            assert np.array_equal(room.decode(content, "a"), whole)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_picture_that_is_gone_over_again_and_again_is_refused(decoder):
+    content = encoded(picture(size=(1500, 1000)), progressive=True)
+    last = content.rfind(b"\xff\xda")
+    again = content[:last] + content[last:-2] * 2000 + b"\xff\xd9"
+    with pytest.raises(BadImage, match=r"1,500 x 1,000 pixels are gone over 2,\d+ times"):
+        room.decode(again, "a", decoder)
+    assert room.decode(content, "a", decoder).shape == (1000, 1500, 3)
+
+
+def test_postscript_is_no_image():
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n9 9 moveto\n"
+    with pytest.raises(BadImage, match="no image format that is read"):
+        room.decode(postscript, "a")
+
+
 def test_no_image_is_said(tmp_path):
     with pytest.raises(BadImage, match=r"gone\.png: no such image"):
         decode(tmp_path / "gone.png")

@@ -196,3 +196,25 @@ def test_a_moved_data_set_is_the_same_images(tmp_path):
     places = (GOLDEN / "saved", tmp_path / "moved")
     prints = {source("huggingface", place).split("train").fingerprint for place in places}
     assert len(prints) == 1
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x.png"])
+def test_a_table_leads_nowhere_else(tmp_path, path):
+    (tmp_path / "d").mkdir()
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = pa.table({"image": pa.array([{"bytes": None, "path": path}], kind), "label": [0]})
+    parquet.write_table(rows, tmp_path / "d/train.parquet")
+    with pytest.raises(BadImage, match=f"names {path}, outside of this folder"):
+        source("huggingface", tmp_path / "d").split("train").pixels(0)
+    shutil.copytree(GOLDEN / "saved", tmp_path / "s")
+    state = f'{{"_data_files": [{{"filename": "{path}"}}]}}'
+    (tmp_path / "s/train/state.json").write_text(state)
+    with pytest.raises(MissingData, match=f"names {path}, outside of this folder"):
+        source("huggingface", tmp_path / "s")
+
+
+def test_a_label_is_no_number_of_a_million_classes(tmp_path):
+    rows = pa.table({"image": [b""], "label": [10**12]})
+    parquet.write_table(rows, tmp_path / "train.parquet")
+    with pytest.raises(MissingData, match="a class 1000000000000 is no number of a class"):
+        source("huggingface", tmp_path)

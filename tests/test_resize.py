@@ -259,3 +259,19 @@ def test_the_matrix_of_a_resize_does_to_the_bit_what_pillow_does(filter_, length
 def test_a_resize_without_rounding_has_no_such_matrix():
     with pytest.raises(ValueError, match="tf_bicubic"):
         resize.matrix(8, how(interpolation="tf_bicubic"))
+
+
+@pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(700, 9), (3, 500), (1, 300)])
+def test_of_a_very_long_image_the_middle_is_the_same(name, size, monkeypatch):
+    pixels, to = noise(*size), how(24, interpolation=name)
+    found = for_evaluation(pixels, to)
+    monkeypatch.setattr(resize, "_LONG", 10**9)
+    difference = (found.int() - for_evaluation(pixels, to).int()).abs()
+    assert difference.max() <= 1
+    assert difference.float().mean() < 0.3
+
+
+def test_a_line_of_pixels_takes_no_more_memory_than_a_picture():
+    line = np.full((1, 65_535, 3), 7, np.uint8)
+    assert (for_evaluation(line, how(224)) == 7).all()

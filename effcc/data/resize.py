@@ -25,6 +25,9 @@ _FILTERS = {
 UNIT = 2**22
 # What torch resizes as Pillow does.
 _BY_TORCH = ("bilinear", "bicubic")
+# Images that are so many times as long as they are wide are not resized whole: a line of 65,535
+# pixels would become one of gigabytes, of which the middle is wanted.
+_LONG = 16
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
@@ -44,8 +47,15 @@ def for_evaluation(pixels: Pixels, how: Preprocessing) -> Tensor:
     shorter = math.floor(size / how.crop_pct) if padding is None else size + padding
     scale = shorter / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
-    resized = image.resize((width, height), _FILTERS[how.interpolation])
     left, top = (width - size) // 2, (height - size) // 2
+    box: Box = (0.0, 0.0, float(image.width), float(image.height))
+    if width > _LONG * size:  # what follows sees the middle alone
+        box = (left * image.width / width, 0.0, (left + size) * image.width / width, box[3])
+        width, left = size, 0
+    if height > _LONG * size:
+        box = (0.0, top * image.height / height, box[2], (top + size) * image.height / height)
+        height, top = size, 0
+    resized = image.resize((width, height), _FILTERS[how.interpolation], box=box)
     return tensor(resized.crop((left, top, left + size, top + size)))
 
 

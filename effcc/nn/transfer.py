@@ -97,7 +97,7 @@ def start(
                 f"{network.in_channels}; only weights for three (red, green, blue) can be adapted"
             )
         state[_STEM] = adapt_stem(stem, network.in_channels, std)
-        if written := settings.get("network"):
+        if isinstance(written := settings.get("network"), dict):
             settings["network"] = dict(written) | {"in_channels": network.in_channels}
         said.append(f"the stem was adapted from 3 input channels to {network.in_channels}")
     weights.load(model, network, replace(checkpoint, weights=state, settings=settings))

@@ -1,6 +1,7 @@
 """Checkpoints in: ours, a bare state dict as timm publishes it, or safetensors.
 
-Nothing in a file is ever run: torch reads with `weights_only`, and safetensors holds only tensors.
+Nothing in a file is ever run: torch reads with `weights_only`, and only what `screen` has passed;
+safetensors holds only tensors.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ from torch import Tensor, nn
 from effcc.catalog.routings import Drift
 from effcc.catalog.spec import Network, architecture
 from effcc.ground.errors import UserError
-from effcc.ground.words import many
+from effcc.ground.words import in_a_line, many
+from effcc.nn import screen
+
+# Values in a section of settings.
+_MOST_SETTINGS = 10_000
 
 
 class BadCheckpoint(UserError):
@@ -55,7 +60,7 @@ class Checkpoint:
     def num_classes(self) -> int | None:
         """The classifier's outputs; None if there is no classifier."""
         bias = self.weights.get("classifier.bias")
-        return None if bias is None else len(bias)
+        return None if bias is None or not bias.dim() else len(bias)
 
 
 def read(path: Path) -> Checkpoint:
@@ -75,53 +80,96 @@ def _read_safetensors(path: Path) -> Checkpoint:
         with safetensors.safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
             ours = json.loads((file.metadata() or {}).get("effcc", "{}"))
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadCheckpoint(f"{path}: not safetensors, or cut short: {reason}") from None
+    except Exception as error:  # types that torch lacks, JSON as deep as the stack
+        raise BadCheckpoint(f"{path}: not safetensors, or cut short: {_first(error)}") from None
     return _checkpoint(path, state, ours if isinstance(ours, dict) else {})
 
 
 def _read_torch(path: Path) -> Checkpoint:
     try:
-        # Files from before torch 1.6, timm's among them, are no zip archives and cannot be mapped.
-        mapped = zipfile.is_zipfile(path)
         with warnings.catch_warnings(action="ignore"):  # hints at what the errors below say
-            data = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            data = _load_torch(path)
     except FileNotFoundError:
         raise BadCheckpoint(f"{path}: no such checkpoint") from None
-    except pickle.UnpicklingError:
+    except (pickle.UnpicklingError, screen.Foreign) as error:
+        named = f" ({in_a_line(str(error))})" if isinstance(error, screen.Foreign) else ""
         raise BadCheckpoint(
             f"{path}: not a checkpoint of weights alone; refused, because loading it could run "
-            f"code; effcc audit {path} names what, and a state dict or safetensors do without"
+            f"code{named}; effcc audit {path} names what, and a state dict or safetensors do without"
         ) from None
     except Exception as error:  # a broken file may trip torch's reader in any way
-        reason = str(error).partition("\n")[0]
-        raise BadCheckpoint(f"{path}: not a checkpoint, or cut short: {reason}") from None
+        raise BadCheckpoint(f"{path}: not a checkpoint, or cut short: {_first(error)}") from None
     state = data.get("state_dict", data) if isinstance(data, dict) else None
     ours = data.get("effcc", {}) if isinstance(data, dict) else None
     if not isinstance(state, dict) or not isinstance(ours, dict):
         raise BadCheckpoint(f"{path}: not a state dict")
+    steps = data.get("global_step", 0)
     return replace(
         _checkpoint(path, state, ours),
         epochs=_epochs(data),
-        steps=int(data.get("global_step", 0)) if ours else 0,
+        steps=steps if ours and isinstance(steps, int) else 0,
         history=_history(_of(data, "curve", dict)) if ours else History(),
-        drift=Drift.of(_of(data, "routing", dict)) if ours else None,
+        drift=_drift(_of(data, "routing", dict)) if ours else None,
     )
+
+
+def _load_torch(path: Path) -> Any:
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\3\4"
+        file.seek(0)
+        if zipped:
+            screen.archive(file)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Files from before torch 1.6, timm's among them, are no zip archives and cannot be mapped.
+        screen.legacy(file)
+        file.seek(0)
+        stream: Any = _Stream(file)
+        return torch.load(stream, map_location="cpu", weights_only=True)
+
+
+class _Stream:
+    """A file that torch must read from its beginning, and cannot try as a tar archive before."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self.read, self.readline, self.readinto = file.read, file.readline, file.readinto
+        self.seek, self.tell = file.seek, file.tell
+
+
+def _first(error: Exception) -> str:
+    """What a message of one line says of an error."""
+    return in_a_line(str(error).partition("\n")[0])[:300] or type(error).__name__
 
 
 def _checkpoint(path: Path, state: Mapping[Any, Any], ours: dict[str, Any]) -> Checkpoint:
+    found = {str(n): t for n, t in state.items() if isinstance(t, Tensor) and isinstance(n, str)}
+    for name, tensor in found.items():
+        dense = tensor.layout is torch.strided and not (tensor.is_quantized or tensor.is_meta)
+        if not dense or tensor.is_complex():
+            raise BadCheckpoint(f"{path}: {in_a_line(name)} is no plain tensor of real numbers")
+    variant = ours.get("variant", "")
     return Checkpoint(
         path=path,
-        weights={
-            str(name).removeprefix("model."): value
-            for name, value in state.items()
-            if isinstance(value, Tensor)
+        weights={name.removeprefix("model."): tensor for name, tensor in found.items()},
+        variant=in_a_line(variant) if isinstance(variant, str) else "",
+        classes=tuple(name for name in _of(ours, "classes", list) if isinstance(name, str)),
+        settings={
+            key: value for key, value in _of(ours, "settings", dict).items() if _is_plain(value)
         },
-        variant=str(ours.get("variant", "")),
-        classes=tuple(str(name) for name in _of(ours, "classes", list)),
-        settings=_of(ours, "settings", dict),
     )
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is made of numbers and text alone, as settings are, and not without end."""
+    left, seen = [value], 0
+    while left:
+        item, seen = left.pop(), seen + 1
+        if isinstance(item, dict | list | tuple):
+            left.extend(item.values() if isinstance(item, dict) else item)
+        elif item is not None and not isinstance(item, str | int | float):
+            return False
+        if seen > _MOST_SETTINGS:
+            return False
+    return True
 
 
 def _of(data: dict[str, Any], key: str, kind: type) -> Any:
@@ -133,15 +181,31 @@ def _epochs(data: dict[str, Any]) -> int:
     """How many epochs a run had finished when it wrote the checkpoint."""
     try:
         return int(data["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-    except (KeyError, TypeError, ValueError):
+    except Exception:  # any value may stand in the place of any other
         return 0
 
 
 def _history(curve: dict[str, Any]) -> History:
     try:
-        return History(tuple(curve["points"]), int(curve["steps"]), float(curve["seconds"]))
-    except (KeyError, TypeError, ValueError):  # written before runs kept one
-        return History()
+        points = tuple({str(key): _number(v) for key, v in p.items()} for p in curve["points"])
+        if all("step" in point for point in points):
+            return History(points, int(curve["steps"]), float(curve["seconds"]))
+    except Exception:  # written before runs kept one, or by somebody else
+        pass
+    return History()
+
+
+def _drift(kept: dict[Any, Any]) -> Drift | None:
+    try:
+        return Drift.of(kept)
+    except Exception:  # as above
+        return None
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError
+    return value
 
 
 def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
@@ -153,9 +217,10 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
     Raises:
         BadCheckpoint: they do not; the message names the first difference.
     """
-    if written := checkpoint.settings.get("network"):
+    written = _of(dict(checkpoint.settings), "network", dict)
+    if written:
         for key, value in architecture(network).items():
-            if key in written and written[key] != value:
+            if key in written and not _same(written[key], value):
                 name = f" of {checkpoint.variant}" if checkpoint.variant else ""
                 raise BadCheckpoint(
                     f"{checkpoint.path}: a checkpoint{name}, with network.{key} "
@@ -166,7 +231,7 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
     found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
     for name in (*wanted, *found):
         if wanted.get(name) != found.get(name):
-            if name.startswith("classifier") and name in wanted and name in found:
+            if name.startswith("classifier") and wanted.get(name) and found.get(name):
                 there = many(found[name][0], "class", "classes")
                 message = f"has {there}, this run {wanted[name][0]}; name its data"
             elif name in wanted and name in found:
@@ -175,7 +240,7 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
                 message = (
                     f"has no {name}"
                     if name in wanted
-                    else f"has {name}, which this variant has not"
+                    else f"has {in_a_line(name)}, which this variant has not"
                 )
             raise BadCheckpoint(f"{checkpoint.path}: {message}")
     if any(tensor.is_meta for tensor in own.values()):
@@ -188,7 +253,14 @@ def load(model: nn.Module, network: Network, checkpoint: Checkpoint) -> None:
         model.load_state_dict(dict(checkpoint.weights))
 
 
+def _same(written: Any, value: Any) -> bool:
+    try:
+        return bool(written == value)
+    except Exception:  # a tensor, or lists within lists without end
+        return False
+
+
 def _short(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"{many(len(value), 'stage')}, another table"
-    return str(value)
+    return in_a_line(repr(value))[:80] if isinstance(value, str | int | float | None) else "another"

@@ -21,6 +21,21 @@ from effcc.ground.errors import UserError
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
+# What is looked for in a file. Pillow knows dozens more, one of which starts a program (EPS).
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM")
+# Half a gigabyte is enough for a picture: that many pixels are decoded, by what a decoder needs at
+# most for each, its own copies included, and this.
+_MOST_BYTES = 400 * 10**6
+_BYTES_A_PIXEL = {"WEBP": 22, "JPEG": 10, "MPO": 10}
+_OTHERS_BYTES_A_PIXEL = 8
+# No longer side: a decoder may be asked to pass over a few hundred lines at once.
+_LONGEST = 2**16
+# A JPEG file may have its pixels gone over again and again, by a few bytes each time.
+_MOST_PASSED = 1000 * 10**6  # pixels
+_SCAN = b"\xff\xda"
+# Pixels that are turned into colours at a time.
+_AT_A_TIME = 2**22
+
 
 class MissingData(UserError):
     """The named images are not there, or cannot be used; the message says where was looked."""
@@ -53,8 +68,9 @@ def decode(encoded: bytes, where: str, decoder: str = "auto") -> Pixels:
         uint8 (height, width, 3), RGB. Which decoder made them does not change them.
 
     Raises:
-        BadImage: it is cut short, no image, or has more than twice `PIL.Image.MAX_IMAGE_PIXELS`
-            (358 million by default).
+        BadImage: it is cut short, no image, or so large that decoding it takes over half a
+            gigabyte: 40 million pixels of a JPEG, 18 of a WebP, 50 of any other, or twice
+            `PIL.Image.MAX_IMAGE_PIXELS` if that is less.
         UserError: `simplejpeg` was asked for and is not installed.
     """
     quick = fast(decoder)
@@ -62,10 +78,8 @@ def decode(encoded: bytes, where: str, decoder: str = "auto") -> Pixels:
         with warnings.catch_warnings():
             # Of odd metadata, and of sizes that are allowed.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(encoded)) as image:
-                pixels = _by_simplejpeg(encoded, image) if quick else None
-                # Of a TIFF, Pillow turns the pixels itself and forgets the orientation.
-                return _upright(_by_pillow(image) if pixels is None else pixels, image)
+            pixels, turn = _opened(encoded, quick)
+            return np.ascontiguousarray(turn(pixels)) if turn else pixels
     except Exception as error:  # decoders of dozens of formats meet broken bytes with any of them
         raise BadImage(f"{where}: cannot be decoded: {_reason(error)}") from None
 
@@ -120,6 +134,34 @@ _UPRIGHT: dict[Any, Callable[[Pixels], Pixels]] = {
 }
 
 
+def _opened(encoded: bytes, quick: bool) -> tuple[Pixels, Callable[[Pixels], Pixels] | None]:
+    """The pixels as they are stored, and how to set them upright."""
+    with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+        _refuse_bomb(encoded, image)
+        pixels = _by_simplejpeg(encoded, image) if quick else None
+        # Of a TIFF, Pillow turns the pixels itself and forgets the orientation.
+        pixels = _by_pillow(image) if pixels is None else pixels
+        return pixels, _turn(image)
+
+
+def _refuse_bomb(encoded: bytes, image: Image.Image) -> None:
+    """Keep to a size whose pixels fit into memory.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    (width, height), kind = image.size, image.format or ""
+    most = _MOST_BYTES // _BYTES_A_PIXEL.get(kind, _OTHERS_BYTES_A_PIXEL)
+    said = f"{width:,} x {height:,} pixels"
+    if width * height > most:
+        raise ValueError(f"{said} are more than {most:,}, the most of a {kind}; shrink it")
+    if max(width, height) >= _LONGEST:
+        raise ValueError(f"{said} have a side of {_LONGEST:,} or more; shrink it")
+    passes = encoded.count(_SCAN) if kind in ("JPEG", "MPO") else 1
+    if width * height * passes > _MOST_PASSED:
+        raise ValueError(f"{said} are gone over {passes:,} times; save it again")
+
+
 def _by_simplejpeg(encoded: bytes, image: Image.Image) -> Pixels | None:
     """The pixels of a JPEG in colour or grey, in perfect order; None leaves it to Pillow."""
     if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
@@ -132,23 +174,36 @@ def _by_simplejpeg(encoded: bytes, image: Image.Image) -> Pixels | None:
 
 def _by_pillow(image: Image.Image) -> Pixels:
     deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+    image.load()
+    width, height = image.size  # a TIFF may stand upright only now
+    rows = max(1, _AT_A_TIME // width)
+    if rows >= height:
+        return _rgb(image, deep)
+    pixels = np.empty((height, width, 3), np.uint8)  # not all of them twice
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = _rgb(strip, deep)
+    return pixels
+
+
+def _rgb(image: Image.Image, deep: bool) -> Pixels:
     if deep:  # convert() would clip all but the darkest to white
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _upright(pixels: Pixels, image: Image.Image) -> Pixels:
+def _turn(image: Image.Image) -> Callable[[Pixels], Pixels] | None:
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     except Exception:  # the pixels are whole; which way is up cannot be read
-        orientation = None
-    turn = _UPRIGHT.get(orientation)
-    return np.ascontiguousarray(turn(pixels)) if turn else pixels
+        return None
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no image format that Pillow knows"
+        return (
+            "no image format that is read here (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM); convert it"
+        )
     return " ".join(str(error).split()) or type(error).__name__

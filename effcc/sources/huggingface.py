@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
+from effcc.ground.words import in_a_line
 from effcc.sources import decode, listing, patterns, share
 from effcc.sources.decode import BadImage, MissingData, Pixels
 from effcc.sources.folder import NAMES
@@ -28,6 +29,8 @@ from effcc.sources.split import Split, fingerprint
 _MIXED, _WINDOW = 1024, 4
 # Files that a process keeps open.
 _OPEN = 16
+# A label above this is a mistake, not a million classes.
+_MOST_CLASSES = 1_000_000
 # Names of a column of labels, the first that is there, if the schema does not tell.
 _LABELS = ("label", "labels", "fine_label", "class", "target")
 
@@ -153,11 +156,14 @@ class Rows(Split):
     def pixels(self, position: int, decoder: str = "auto") -> Pixels:
         """As `Split.pixels`."""
         part, row = self._at(position)
-        value = self._column(part)[row].as_py()
+        try:
+            value = self._column(part)[row].as_py()
+        except (_pyarrow().ArrowException, OSError, ValueError) as error:
+            raise BadImage(f"{self.where(position)}: cannot be read: {_said(error)}") from None
         encoded = value.get("bytes") if isinstance(value, Mapping) else value
         if encoded is None and isinstance(value, Mapping) and value.get("path"):
-            encoded = decode.read(self.parts[part][0].parent / value["path"])
-        if encoded is None:
+            encoded = decode.read(_inside(self.parts[part][0].parent, value["path"]))
+        if not isinstance(encoded, bytes):
             raise BadImage(f"{self.where(position)}: holds no image")
         return decode.decode(encoded, self.where(position), decoder)
 
@@ -204,13 +210,50 @@ def _open(file: Path) -> Table:
             image, label, names = _columns(file, opened.schema_arrow)
             groups = range(opened.metadata.num_row_groups)
             parts = tuple(opened.metadata.row_group(group).num_rows for group in groups)
+            _check_rows(file, parts)
             column = opened.read([label], use_threads=False).column(label)
         else:
             image, label, names = _columns(file, opened.schema)
             parts, column = (opened.num_rows,), opened.column(label)
+            _check_rows(file, parts)
+            for used in (opened.column(image), column):  # or its offsets may lead anywhere
+                used.validate(full=True)
+        labels = np.asarray(column.to_pylist())
     if column.null_count:
         raise MissingData(f"{file}: {column.null_count} rows have no {label}; fill or remove them")
-    return Table(file, image, parts, np.asarray(column.to_pylist()), names)
+    if labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "iuU"):
+        raise MissingData(f"{file}: {label} holds neither numbers nor names of classes")
+    if len(labels) != sum(parts):
+        raise MissingData(f"{file}: has {len(labels):,} labels in {sum(parts):,} rows")
+    return Table(file, image, parts, labels, names)
+
+
+def _check_rows(file: Path, parts: Sequence[int]) -> None:
+    """A row that holds an image takes some bytes, whatever the file says of itself.
+
+    Raises:
+        MissingData: the file has not as many.
+    """
+    rows, size = sum(parts), file.stat().st_size
+    if min(parts, default=0) < 0 or rows > size:
+        raise MissingData(f"{file}: cannot be read: {rows:,} rows in {size:,} bytes")
+
+
+def _said(error: Exception) -> str:
+    return in_a_line(" ".join(str(error).split()))[:200] or type(error).__name__
+
+
+def _inside(folder: Path, name: Any) -> Path:
+    """A file that a table or its state names, beside it.
+
+    Raises:
+        MissingData: it would be elsewhere.
+    """
+    if not isinstance(name, str) or not name.isprintable() or not name:
+        raise MissingData(f"{folder}: names a file that is none: {name!r:.80}")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise BadImage(f"{folder}: names {name}, outside of this folder; save the images in it")
+    return folder / name
 
 
 @contextmanager
@@ -218,16 +261,16 @@ def _readable(file: Path) -> Generator[None]:
     """Turn what pyarrow says of a file that is gone, or is none, into a MissingData."""
     try:
         yield
-    except (_pyarrow().ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise MissingData(f"{file}: cannot be read: {reason}") from None
+    except MissingData:
+        raise
+    except (_pyarrow().ArrowException, OSError, ValueError, OverflowError) as error:
+        raise MissingData(f"{file}: cannot be read: {_said(error)}") from None
 
 
 def _columns(file: Path, schema: Any) -> tuple[str, str, tuple[str, ...] | None]:
     """The columns of images and of labels, and the names of the classes if the schema has them."""
-    metadata = (schema.metadata or {}).get(b"huggingface", b"{}")
-    features: dict[str, Any] = json.loads(metadata).get("info", {}).get("features") or {}
-    kinds = {name: feature.get("_type") for name, feature in features.items() if "_type" in feature}
+    features = _features((schema.metadata or {}).get(b"huggingface", b"{}"))
+    kinds = {name: feature.get("_type") for name, feature in features.items()}
     images = [name for name in schema.names if kinds.get(name) == "Image"]
     images = images or [field.name for field in schema if _may_be_images(field.type)]
     labels = [name for name in schema.names if kinds.get(name) == "ClassLabel"]
@@ -240,7 +283,20 @@ def _columns(file: Path, schema: Any) -> tuple[str, str, tuple[str, ...] | None]
             f"{'label' if images else 'image'}"
         )
     names = features.get(labels[0], {}).get("names")
-    return images[0], labels[0], tuple(names) if names else None
+    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return images[0], labels[0], tuple(names) if names and named else None
+
+
+def _features(metadata: bytes) -> dict[str, dict[str, Any]]:
+    """What `datasets` wrote of the columns, by name; whatever is not of that form is left out."""
+    try:
+        found: Any = json.loads(metadata)
+        features: Any = found["info"]["features"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    if not isinstance(features, dict):
+        return {}
+    return {name: of for name, of in features.items() if isinstance(of, dict)}
 
 
 def _may_be_images(kind: Any) -> bool:
@@ -253,6 +309,8 @@ def _classes(tables: Sequence[Table]) -> tuple[str, ...]:
         return names
     found = {label for table in tables for label in np.unique(table.labels).tolist()}
     if all(isinstance(label, int) for label in found):
+        if max(found, default=0) >= _MOST_CLASSES:
+            raise MissingData(f"{tables[0].path}: a class {max(found)} is no number of a class")
         return tuple(str(number) for number in range(max(found, default=0) + 1))
     return listing.classes_of(map(str, found))
 
@@ -262,7 +320,7 @@ def _numbered(table: Table, classes: Sequence[str], split: str) -> NDArray[np.in
     if table.names and table.names != tuple(classes):
         raise MissingData(f"{table.path}: its classes are not those of the training images")
     if table.labels.dtype.kind in "iu":
-        numbers = table.labels.astype(np.int64)
+        numbers = np.where(table.labels < len(classes), table.labels, -1).astype(np.int64)
     else:
         known = {name: number for number, name in enumerate(classes)}
         numbers = np.array([known.get(str(label), -1) for label in table.labels], np.int64)
@@ -284,15 +342,21 @@ def _files_in(path: Path) -> list[Path]:
         return sorted(path.glob("*.parquet"))
     if state.get("_indices_data_files"):
         raise MissingData(f"{path}: rows are chosen by an index; save it after flatten_indices()")
-    return [path / file["filename"] for file in state["_data_files"]]
+    try:
+        return [_inside(path, file["filename"]) for file in state["_data_files"]]
+    except (KeyError, TypeError):
+        raise MissingData(f"{path}: its state.json names no files; save it again") from None
 
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text("utf-8"))
+        found: Any = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError
+        return found
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise MissingData(f"{path}: is no JSON; save the data set again") from None
 
 

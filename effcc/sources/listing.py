@@ -127,8 +127,14 @@ def classes_of(labels: Iterable[str]) -> tuple[str, ...]:
     """The classes that labels name: sorted as numbers if all are, else as text."""
     names = set(labels)
     if all(re.fullmatch("[0-9]+", name) for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
+        return tuple(sorted(names, key=_by_size))
     return tuple(sorted(names))
+
+
+def _by_size(digits: str) -> tuple[int, str, str]:
+    """Sorts as the number does, which Python does not make of thousands of digits."""
+    number = digits.lstrip("0")
+    return len(number), number, digits
 
 
 def walk(folder: str | Path, above: tuple[str | Path, ...] = ()) -> Iterator[os.DirEntry[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from effcc.sources.decode import MissingData
 
 NAME = "manifest.json"
 VERSION = 1
+# What `effcc shards` calls a shard: no way out of the folder.
+_NAME = re.compile(r"[a-z]+-\d+\.tar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,37 @@ def read(folder: Path) -> Manifest | None:
         data: Any = json.loads(path.read_text("utf-8"))
         if data.pop("version") != VERSION:
             raise ValueError
-        for name, split in data["splits"].items():
-            shards = tuple(Shard(**shard) for shard in split.pop("shards"))
-            data["splits"][name] = Packed(**split, shards=shards)
-        return Manifest(**data | {"classes": tuple(map(str, data["classes"]))})
+        splits = {name: _packed(**split) for name, split in data.pop("splits").items()}
+        return _checked(Manifest(splits=splits, classes=tuple(data.pop("classes")), **data))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         message = f"{path}: is no manifest of effcc shards; restore it or pack again"
         raise MissingData(message) from None
+
+
+def _packed(images: Any, fingerprint: Any, shards: Any) -> Packed:
+    return Packed(images, fingerprint, tuple(Shard(**shard) for shard in shards))
+
+
+def _checked(read: Manifest) -> Manifest:
+    """What was read, if every value is of its kind; somebody may have edited it.
+
+    Raises:
+        ValueError: one is not, or a shard would be a file outside of the folder.
+    """
+    sizes = [size for size in (read.per_shard, read.size) if size is not None]
+    counts, texts = [read.seed, *sizes], [read.title, *read.classes]
+    for split in read.splits.values():
+        counts.append(split.images)
+        texts.append(split.fingerprint)
+        for shard in split.shards:
+            counts += [shard.images, shard.bytes]
+            texts += [shard.name, shard.sha256]
+            if not _NAME.fullmatch(shard.name):
+                raise ValueError
+    if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+        raise ValueError
+    if not all(type(text) is str and text.isprintable() for text in texts):
+        raise ValueError
+    return read

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
-from effcc.ground.words import many
+from effcc.ground.words import in_a_line, many
 from effcc.sources import cache, decode, index, listing, manifest, patterns, share
 from effcc.sources.decode import BadImage, MissingData, Pixels
 from effcc.sources.folder import NAMES
@@ -77,6 +78,8 @@ class Shards:
                         f"{opened[0].called}: its classes are not the training images'"
                     )
             labels = np.concatenate([self._labels(shard) for shard in opened])
+            if not len(labels):
+                raise MissingData(f"{opened[0].called}: holds no image; pack it again")
             digest = fingerprint(*(shard.digest.encode() for shard in opened))
             self._splits[shards] = Tars(called, opened, labels, digest)
         return self._splits[shards]
@@ -143,9 +146,12 @@ class Shards:
     def _shard(self, named: Named) -> Shard:
         path = cache.piped(named.removeprefix(PIPE)) if isinstance(named, str) else named
         try:
-            size = path.stat().st_size
+            state = path.stat()
         except OSError as error:
             raise MissingData(f"{path}: cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(state.st_mode):  # a fifo would be waited for without end
+            raise MissingData(f"{path}: is no file")
+        size = state.st_size
         packed = self._manifest(path.parent)
         stated = packed.shards.get(path.name) if packed else None
         if stated and stated.bytes != size:
@@ -155,6 +161,11 @@ class Shards:
         found = index.load(index.beside(path), size) if stated else None
         if found is None:
             found = cache.indexed(path)
+        if stated and stated.images != len(found):
+            raise MissingData(
+                f"{path}: holds {many(len(found), 'image')}, in {manifest.NAME} {stated.images:,}; "
+                "pack it again"
+            )
         digest = stated.sha256 if stated else hashlib.sha256(found.tobytes()).hexdigest()
         return Shard(path, str(named), size, found, digest)
 
@@ -172,6 +183,8 @@ class Shards:
             self._listed[first] = opened = self._open(first)
             found = {label for shard in opened for label in _texts(shard.index["label"])[0]}
             names = listing.classes_of(found)
+            if not names:
+                raise MissingData(f"{opened[0].called}: holds no image; pack it again")
             if not all(name.isdecimal() for name in names):
                 return names, {name: number for number, name in enumerate(names)}
             most = max(map(int, names))
@@ -238,7 +251,7 @@ class Tars(Split):
     def where(self, position: int) -> str:
         """As `Split.where`."""
         name = bytes(self.names[position]).decode("utf-8", "surrogateescape")
-        return f"{self.shards[self._shard(position)][1]}: {name}"
+        return f"{self.shards[self._shard(position)][1]}: {in_a_line(name)}"
 
     def share(self, random: np.random.Generator, rank: int, ranks: int) -> NDArray[np.int64]:
         """As `Split.share`, but a rank's images come from few shards at a time."""

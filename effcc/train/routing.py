@@ -22,7 +22,7 @@ from effcc.data import thumbnail
 from effcc.data.loader import Batch
 from effcc.ground.errors import UsageError
 from effcc.ground.home import Home
-from effcc.ground.words import many
+from effcc.ground.words import in_a_line, many
 from effcc.nn import weights
 from effcc.nn.routing import Figures, Tally, routers
 from effcc.nn.weights import Checkpoint
@@ -89,7 +89,7 @@ def measure(
         overrides=spec.overrides(),
         seed=spec.seed,
         dataset=provenance.images(source, shown, listener.unreadable),
-        classes=tuple(map(_printable, source.classes)),
+        classes=tuple(map(in_a_line, source.classes)),
         counts=tuple(counts.tolist()),
         blocks=blocks,
         specialists=tuple(
@@ -208,12 +208,7 @@ def _name(where: str, spec: Spec) -> str:
     path = Path(where)
     if root and path.is_absolute() and path.resolve().is_relative_to(root):
         where = path.resolve().relative_to(root).as_posix()
-    return _printable(where)
-
-
-def _printable(name: str) -> str:
-    """A name that any reader of a record can hold, and that shows what it is."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return in_a_line(where)
 
 
 def _measured_by(home: Home, variant: str, sha256: str) -> str | None:

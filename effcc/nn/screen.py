@@ -1,0 +1,299 @@
+"""Whether a file is a checkpoint that torch can be trusted to read.
+
+`torch.load` with `weights_only` runs nothing of a file. It can still be made to take all memory (a
+tensor that says 10 TB, a compressed archive, a byte array of any length), to end the process
+(tuples within tuples, deeper than its stack), to go on for years (each of them twice within the
+next), or to read another kind of archive (the tar files of 2016), with a folder in `/tmp`. So the
+instructions of a pickle are gone through first, without following them: which functions they name,
+how deep they nest, and how large the tensors are beside the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import os
+import pickletools
+import re
+import zipfile
+from collections.abc import Mapping
+from typing import IO, Any, NamedTuple
+
+# The first thing in a file of `torch.save` from before torch 1.6.
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+# What a tuple may hold, counted through those in it: as a key of a dictionary it is gone through
+# again and again, and without end if each holds the one before it twice.
+_MOST = 10_000
+# Bytes of an archive's last record, which torch writes without a comment, and of the two before it.
+_END, _END64 = 22, 76
+
+# What a pickle may name. None of these makes more of its arguments than they have.
+_ALLOWED = {
+    "collections OrderedDict",
+    "collections Counter",
+    "torch Size",
+    "torch device",
+    "torch.nn.parameter Parameter",
+    "torch._utils _rebuild_parameter",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    "torch.storage UntypedStorage",
+    "_codecs encode",
+    "builtins set",
+    "__builtin__ set",
+}
+_TYPES = re.compile(r"torch (b|u|q|qu)?(float|int|complex)\d+\w{0,12}|torch bool")
+# Bytes of an element.
+_STORAGES = {
+    **dict.fromkeys(("Bool", "Byte", "Char"), 1),
+    **dict.fromkeys(("Half", "BFloat16", "Short"), 2),
+    **dict.fromkeys(("Float", "Int"), 4),
+    **dict.fromkeys(("Double", "Long", "ComplexFloat"), 8),
+    "ComplexDouble": 16,
+    "Untyped": 1,
+}
+_ENCODINGS = (("latin1",), ("latin-1",))  # by which bytes are written
+_REBUILD = ("torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2")
+
+
+class Refused(Exception):
+    """A file that torch must not be given; the message says why."""
+
+
+class Foreign(Refused):
+    """A pickle that names code."""
+
+
+class _Named(NamedTuple):
+    """A function or class that a pickle names."""
+
+    name: str
+
+
+class _Storage(NamedTuple):
+    """The data of tensors: which part of the file, its elements, and the bytes of each."""
+
+    key: Any
+    elements: int
+    width: int
+
+
+_ANYTHING = object()  # a value that does not matter
+_ORDERED = object()  # an OrderedDict, which alone may have attributes
+_MARK = object()
+
+
+def archive(file: IO[bytes]) -> None:
+    """Check a file that begins as a zip archive.
+
+    Raises:
+        Refused: it is not one that `torch.save` writes.
+    """
+    size = os.fstat(file.fileno()).st_size
+    try:
+        with zipfile.ZipFile(file) as parts:
+            entries = parts.infolist()
+            _check_end(file, size, parts.start_dir)
+            _check_entries(entries, size)
+            pickles = [e for e in entries if e.filename.lower().endswith(".pkl")]
+            if [e.filename.partition("/")[2] for e in pickles] != ["data.pkl"]:
+                raise Refused("it holds another number of pickles than one")
+            content = parts.read(pickles[0])
+            places = {e.filename.partition("/")[2]: _place(file, e) for e in entries}
+    except Refused:
+        raise
+    except Exception as error:  # a broken archive may trip zipfile in any way
+        raise Refused(str(error) or type(error).__name__) from None
+    storages = Pickle(content).storages
+    for storage in storages.values():
+        start, length = places.get(f"data/{storage.key}", (0, -1))
+        if storage.elements * storage.width != length or start + length > size:
+            raise Refused(f"data/{storage.key} has not the bytes that its tensors need")
+
+
+def _check_end(file: IO[bytes], size: int, start: int) -> None:
+    """Leave one way to read the end, so that torch finds the same files as Python does."""
+    file.seek(max(0, size - _END64 - _END))
+    tail = file.read()
+    end, ends64 = tail[-_END:], tail[:-_END]
+    stated = int.from_bytes(end[16:20], "little")
+    if ends64[-20:-16] == b"PK\6\7":
+        if int.from_bytes(ends64[-12:-4], "little") != size - _END64 - _END:
+            raise Refused("it has two ends")
+        stated = int.from_bytes(ends64[48:56], "little")
+    if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0" or stated != start:
+        raise Refused("something stands before its beginning or behind its end")
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    names = {entry.filename.lower() for entry in entries}
+    if len(names) < len(entries):
+        raise Refused("it holds two files of one name")
+    if len({name.partition("/")[0] for name in names}) > 1:
+        raise Refused("it holds several folders")
+    for entry in entries:
+        packed = entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1
+        if packed or entry.file_size != entry.compress_size or entry.file_size > size:
+            raise Refused(f"{entry.filename!r} is compressed, which torch.save never does")
+    if sum(entry.file_size for entry in entries) > size:
+        raise Refused("its files are larger than it is")
+
+
+def _place(file: IO[bytes], entry: zipfile.ZipInfo) -> tuple[int, int]:
+    """Where a part begins by its own header, which torch goes by, and its length in bytes."""
+    file.seek(entry.header_offset + 26)
+    lengths = file.read(4)
+    start = entry.header_offset + 30
+    start += int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+    return start, entry.file_size
+
+
+def legacy(file: IO[bytes]) -> None:
+    """Check a file from before torch 1.6: five pickles, and what they need behind them.
+
+    Raises:
+        Refused: it is not that.
+    """
+    size = os.fstat(file.fileno()).st_size
+    found = [Pickle(file) for _ in range(5)]
+    if (found[0].value, found[1].value) != (_MAGIC, _PROTOCOL):
+        raise Refused("it does not begin as one")
+    needed = sum(8 + s.elements * s.width for s in found[3].storages.values())
+    if needed > size - file.tell():
+        raise Refused("it has not the bytes that its tensors need")
+
+
+class Pickle:
+    """What a pickle would make, as far as it matters here: its storages, and plain values.
+
+    Raises:
+        Refused: it names what it must not, or is none.
+    """
+
+    def __init__(self, content: bytes | IO[bytes]) -> None:
+        self.storages: dict[Any, _Storage] = {}
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        # What tuples hold, by their identity; they are kept, so that it stays theirs.
+        self._held: dict[int, tuple[int, tuple[Any, ...]]] = {}
+        try:
+            for operation, argument, _ in pickletools.genops(content):
+                self._follow(operation.name, argument)
+            self.value = self._stack.pop()
+        except Refused:
+            raise
+        except Exception as error:  # broken instructions, in any way
+            raise Refused(f"a broken pickle: {error or type(error).__name__}") from None
+
+    def _follow(self, name: str, argument: Any) -> None:
+        stack = self._stack
+        if name in _VALUES:
+            stack.append(argument)
+        elif name in _MAKES:
+            stack.append(_ANYTHING)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name == "GLOBAL":
+            stack.append(self._named(argument))
+        elif name == "MARK":
+            stack.append(_MARK)
+        elif name == "TUPLE":
+            self._tuple(self._marked())
+        elif name in _TUPLES:
+            items = tuple(stack[-_TUPLES[name] :])
+            del stack[-_TUPLES[name] :]
+            self._tuple(items)
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            self._memo[argument] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(self._memo[argument])
+        elif name in ("APPENDS", "SETITEMS"):
+            self._marked()
+        elif name == "APPEND":
+            stack.pop()
+        elif name == "BUILD":
+            stack.pop()
+            if stack[-1] is not _ORDERED:
+                raise Refused("it sets what is in a tensor")
+        elif name == "SETITEM":
+            del stack[-2:]
+        elif name in ("REDUCE", "NEWOBJ"):
+            arguments, function = stack.pop(), stack.pop()
+            stack.append(self._made(function, arguments))
+        elif name == "BINPERSID":
+            stack.append(self._storage(stack.pop()))
+        elif name not in ("PROTO", "STOP"):
+            raise Refused(f"a pickle with the instruction {name}")
+
+    def _named(self, argument: str) -> _Named:
+        module, _, name = argument.partition(" ")
+        storage = module in ("torch", "torch.cuda") and name.removesuffix("Storage") in _STORAGES
+        if not (storage or argument in _ALLOWED or _TYPES.fullmatch(argument)):
+            raise Foreign(f"it names {module[:80]}.{name[:80]}")
+        return _Named(argument)
+
+    def _marked(self) -> tuple[Any, ...]:
+        at = len(self._stack) - 1
+        while self._stack[at] is not _MARK:
+            at -= 1
+            if at < 0:
+                raise Refused("a broken pickle: no mark")
+        items = tuple(self._stack[at + 1 :])
+        del self._stack[at:]
+        return items
+
+    def _tuple(self, items: tuple[Any, ...]) -> None:
+        held = 1 + len(items) + sum(self._held[id(i)][0] for i in items if id(i) in self._held)
+        if held > _MOST:
+            raise Refused("tuples within tuples, more than any checkpoint has")
+        self._held[id(items)] = held, items
+        self._stack.append(items)
+
+    def _made(self, function: Any, arguments: Any) -> Any:
+        if not isinstance(function, _Named) or not isinstance(arguments, tuple):
+            raise Refused("it calls what is no function")
+        if function.name == "_codecs encode" and arguments[1:] not in _ENCODINGS:
+            raise Refused("it names an encoding that no pickle needs")
+        if "Storage" in function.name:
+            raise Refused("it makes tensors of no data")
+        if function.name in _REBUILD:
+            self._check_tensor(arguments)
+        return _ORDERED if function.name == "collections OrderedDict" else _ANYTHING
+
+    def _check_tensor(self, arguments: tuple[Any, ...]) -> None:
+        storage, offset, size, *_ = arguments
+        if not isinstance(storage, _Storage) or not isinstance(size, tuple):
+            raise Refused("a tensor of no data")
+        elements = 1
+        for length in size:
+            if type(length) is not int or length < 0:
+                raise Refused("a tensor whose size is none")
+            elements *= length
+            if elements > max(storage.elements, 1) and length:
+                raise Refused(f"a tensor of {elements:,} elements or more in {storage.elements:,}")
+        if type(offset) is not int or offset < 0:
+            raise Refused("a tensor that begins before its data")
+
+    def _storage(self, identity: Any) -> _Storage:
+        kind, named, key, _, count, *_ = identity
+        if kind != "storage" or not isinstance(named, _Named) or type(count) is not int:
+            raise Refused("it names what is no storage")
+        width = _STORAGES.get(named.name.rpartition(" ")[2].removesuffix("Storage"), 0)
+        if not width or not 0 <= count < 2**48:
+            raise Refused("it names what is no storage")
+        storage = _Storage(str(key), count, width)
+        if self.storages.setdefault(key, storage) != storage:
+            raise Refused(f"data/{key} is of two kinds")
+        return storage
+
+
+# Instructions that put their argument on the stack, that put something there which does not matter,
+# and those that take so many values for a tuple.
+_VALUES = {"BININT", "BININT1", "BININT2", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "LONG1"}
+_MAKES = {"EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"}
+_CONSTANTS: Mapping[str, Any] = {
+    "NONE": None,
+    "NEWTRUE": True,
+    "NEWFALSE": False,
+    "EMPTY_TUPLE": (),
+}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
