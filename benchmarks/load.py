@@ -43,8 +43,7 @@ def main() -> None:
     given = arguments()
     sys.path.append(str(ROOT / "tests"))
     few, lots = given.variants
-    what = f"{few:,} and {lots:,} variants, and {given.records:,} records"
-    lines = [interleaved.header(what, 1, 1)]
+    lines = [interleaved.header("Many variants and many records: what commands take", 1, 1)]
     with folder_of(given.folder) as folder:
         tables = {
             "variants": of_variants(folder, few, lots),
