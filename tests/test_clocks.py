@@ -181,7 +181,7 @@ os.environ["TZ"] = "Europe/Berlin"; time.tzset()
 found = []
 for minutes in (-30, 30):
     ahead(0)
-    ahead(round(1792890000 + 60 * minutes - time.time()))  # 2026-10-25T01:00:00Z
+    ahead(round(1792890020 + 60 * minutes - time.time()))  # 2026-10-25T01:00:20Z
     found.append((time.strftime("%H:%M"), ids.fresh("cc_b0_4e", "fit-digits-0", home.find())[:13]))
 print(json.dumps(found))
 """
