@@ -95,7 +95,8 @@ def _read_torch(path: Path) -> Checkpoint:
         named = f" ({in_a_line(str(error))})" if isinstance(error, screen.Foreign) else ""
         raise BadCheckpoint(
             f"{path}: not a checkpoint of weights alone; refused, because loading it could run "
-            f"code{named}; effcc audit {path} names what, and a state dict or safetensors do without"
+            f"code{named}; effcc audit {path} names what, and a state dict or safetensors do "
+            "without"
         ) from None
     except Exception as error:  # a broken file may trip torch's reader in any way
         raise BadCheckpoint(f"{path}: not a checkpoint, or cut short: {_first(error)}") from None

@@ -66,8 +66,8 @@ def read(shard: Path) -> Index:
         raise MissingData(f"{shard}: cannot be read: {error.strerror or error}") from None
     if lone := next((key for key in images if key not in labels), None):
         raise MissingData(
-            f"{shard}: {in_a_line(images[lone][2])} has no class; add {in_a_line(lone)}.cls with its "
-            f'number or name, or {in_a_line(lone)}.json with a "label"'
+            f"{shard}: {in_a_line(images[lone][2])} has no class; add {in_a_line(lone)}.cls with "
+            f'its number or name, or {in_a_line(lone)}.json with a "label"'
         )
     if lone := next((key for key in labels if key not in images), None):
         known = ", ".join(IMAGE_SUFFIXES)
@@ -181,6 +181,7 @@ def _checked(shard: Path, member: Member, label: str) -> str:
     """A label that is one line of text, and no longer than a name."""
     if not label.isprintable() or len(label.encode()) > _LONGEST_LABEL:
         raise MissingData(
-            f"{shard}: {in_a_line(member.name)} holds {label[:50]!r}; write the class's number or name"
+            f"{shard}: {in_a_line(member.name)} holds {label[:50]!r}; write the class's number or "
+            "name"
         )
     return label
