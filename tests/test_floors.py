@@ -252,7 +252,8 @@ def test_help_loads_the_standard_library_and_the_door_alone(project):
 
 def test_help_on_a_run_reads_the_schema_and_nothing_more(project):
     needed = {"argparse", "json", "pathlib", "dataclasses", "hashlib"}
-    own = HELPED | {"effcc.catalog", "effcc.catalog.spec", "effcc.catalog.schema"}
+    schema = {"effcc.catalog.schema", "effcc.catalog.fits"}
+    own = HELPED | schema | {"effcc.catalog", "effcc.catalog.spec"}
     python(LOADED + f"help_of('fit')\nassert_only({needed}, {own})")
 
 
