@@ -102,7 +102,7 @@ def _in_weights(path: Path, at: Home) -> Iterator[Lead]:
     from effcc.catalog import reach
     from effcc.catalog.reach import Lead
     from effcc.ground.document import Document
-    from effcc.nn import pickles, weights
+    from effcc.nn import pickles, screen, weights
 
     shown, refused = at.shown(path), False
     if path.suffix.lower() != ".safetensors":
@@ -111,9 +111,8 @@ def _in_weights(path: Path, at: Home) -> Iterator[Lead]:
         except weights.BadCheckpoint as error:
             message = str(error).removeprefix(f"{path}: ")
             raise BadFile(Problem(Place(shown), "", message)) from None
-        harmless = pickles.harmless()
         for found in named:
-            why = "" if found.name in harmless else "no tensor and no plain data"
+            why = "" if screen.allows(found.name) else "no tensor and no plain data"
             refused = refused or bool(why)
             key = f"{found.part} byte {found.at}"
             yield Lead(Place(shown), key, "import", found.name, found.name, why)

@@ -49,14 +49,6 @@ def named(path: Path) -> list[Global]:
     return list(found.values())
 
 
-def harmless() -> frozenset[str]:
-    """What torch's reader of weights takes, which is tensors and plain data."""
-    from torch import _weights_only_unpickler as reader
-
-    # Under the names that Python 2 had too, which files still use.
-    return frozenset(reader._get_allowed_globals())
-
-
 def _parts(file: IO[bytes], path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if not zipfile.is_zipfile(file):
         file.seek(0)

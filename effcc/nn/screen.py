@@ -28,20 +28,20 @@ _END, _END64 = 22, 76
 
 # What a pickle may name. None of these makes more of its arguments than they have.
 _ALLOWED = {
-    "collections OrderedDict",
-    "collections Counter",
-    "torch Size",
-    "torch device",
-    "torch.nn.parameter Parameter",
-    "torch._utils _rebuild_parameter",
-    "torch._utils _rebuild_tensor",
-    "torch._utils _rebuild_tensor_v2",
-    "torch.storage UntypedStorage",
-    "_codecs encode",
-    "builtins set",
-    "__builtin__ set",
+    "collections.OrderedDict",
+    "collections.Counter",
+    "torch.Size",
+    "torch.device",
+    "torch.nn.parameter.Parameter",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "_codecs.encode",
+    "builtins.set",
+    "__builtin__.set",
 }
-_TYPES = re.compile(r"torch (b|u|q|qu)?(float|int|complex)\d+\w{0,12}|torch bool")
+_TYPES = re.compile(r"torch\.((b|u|q|qu)?(float|int|complex)\d+\w{0,12}|bool)")
+_STORAGE = re.compile(r"torch\.(?:(?:cuda\.)?(\w+)|storage\.(Untyped))Storage")
 # Bytes of an element.
 _STORAGES = {
     **dict.fromkeys(("Bool", "Byte", "Char"), 1),
@@ -52,7 +52,7 @@ _STORAGES = {
     "Untyped": 1,
 }
 _ENCODINGS = (("latin1",), ("latin-1",))  # by which bytes are written
-_REBUILD = ("torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2")
+_REBUILD = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
 
 
 class Refused(Exception):
@@ -82,6 +82,11 @@ _ORDERED = object()  # an OrderedDict, which alone may have attributes
 _MARK = object()
 
 
+def allows(name: str) -> bool:
+    """Whether a pickle may name a function or class, by its dotted name."""
+    return name in _ALLOWED or _width(name) > 0 or _TYPES.fullmatch(name) is not None
+
+
 def archive(file: IO[bytes]) -> None:
     """Check a file that begins as a zip archive.
 
@@ -108,6 +113,12 @@ def archive(file: IO[bytes]) -> None:
         start, length = places.get(f"data/{storage.key}", (0, -1))
         if storage.elements * storage.width != length or start + length > size:
             raise Refused(f"data/{storage.key} has not the bytes that its tensors need")
+
+
+def _width(name: str) -> int:
+    """The bytes of an element in a kind of storage, 0 of what is none."""
+    match = _STORAGE.fullmatch(name)
+    return _STORAGES.get(match[1] or match[2], 0) if match else 0
 
 
 def _check_end(file: IO[bytes], size: int, start: int) -> None:
@@ -225,11 +236,10 @@ class Pickle:
             raise Refused(f"a pickle with the instruction {name}")
 
     def _named(self, argument: str) -> _Named:
-        module, _, name = argument.partition(" ")
-        storage = module in ("torch", "torch.cuda") and name.removesuffix("Storage") in _STORAGES
-        if not (storage or argument in _ALLOWED or _TYPES.fullmatch(argument)):
-            raise Foreign(f"it names {module[:80]}.{name[:80]}")
-        return _Named(argument)
+        name = argument.replace(" ", ".", 1)
+        if not allows(name):
+            raise Foreign(f"it names {name[:160]}")
+        return _Named(name)
 
     def _marked(self) -> tuple[Any, ...]:
         at = len(self._stack) - 1
@@ -251,13 +261,13 @@ class Pickle:
     def _made(self, function: Any, arguments: Any) -> Any:
         if not isinstance(function, _Named) or not isinstance(arguments, tuple):
             raise Refused("it calls what is no function")
-        if function.name == "_codecs encode" and arguments[1:] not in _ENCODINGS:
+        if function.name == "_codecs.encode" and arguments[1:] not in _ENCODINGS:
             raise Refused("it names an encoding that no pickle needs")
-        if "Storage" in function.name:
+        if _width(function.name):
             raise Refused("it makes tensors of no data")
         if function.name in _REBUILD:
             self._check_tensor(arguments)
-        return _ORDERED if function.name == "collections OrderedDict" else _ANYTHING
+        return _ORDERED if function.name == "collections.OrderedDict" else _ANYTHING
 
     def _check_tensor(self, arguments: tuple[Any, ...]) -> None:
         storage, offset, size, *_ = arguments
@@ -277,7 +287,7 @@ class Pickle:
         kind, named, key, _, count, *_ = identity
         if kind != "storage" or not isinstance(named, _Named) or type(count) is not int:
             raise Refused("it names what is no storage")
-        width = _STORAGES.get(named.name.rpartition(" ")[2].removesuffix("Storage"), 0)
+        width = _width(named.name)
         if not width or not 0 <= count < 2**48:
             raise Refused("it names what is no storage")
         storage = _Storage(str(key), count, width)
