@@ -26,7 +26,8 @@ UNIT = 2**22
 # What torch resizes as Pillow does.
 _BY_TORCH = ("bilinear", "bicubic")
 # Images that are so many times as long as they are wide are not resized whole: a line of 65,535
-# pixels would become one of gigabytes, of which the middle is wanted.
+# pixels would become one of gigabytes, of which the middle is wanted. It is what the whole would
+# be, but for the order of two passes that round: Pillow begins with what makes fewer pixels.
 _LONG = 16
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
