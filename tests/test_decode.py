@@ -130,6 +130,15 @@ def test_a_picture_that_is_gone_over_again_and_again_is_refused(decoder):
     assert room.decode(content, "a", decoder).shape == (1000, 1500, 3)
 
 
+def test_a_small_picture_in_a_photo_is_no_second_scan_of_it():
+    photograph, small = encoded(picture(size=(60, 40)), "JPEG"), encoded(picture(), "JPEG")
+    inside = b"\xff\xe1" + (2 + 6 + len(small)).to_bytes(2) + b"Exif\0\0" + small
+    assert room._scans(photograph) == 1
+    assert room._scans(photograph[:2] + inside + photograph[2:]) == 1
+    assert room._scans(encoded(picture(size=(60, 40)), "JPEG", progressive=True)) > 2
+    assert room._scans(b"\xff\xd8 no segment \xff\xda") == 1
+
+
 def test_postscript_is_no_image():
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n9 9 moveto\n"
     with pytest.raises(BadImage, match="no image format that is read"):

@@ -24,10 +24,12 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 # What is looked for in a file. Pillow knows dozens more, one of which starts a program (EPS).
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM")
 # Half a gigabyte is enough for a picture: that many pixels are decoded, by what a decoder needs at
-# most for each, its own copies included, and this.
-_MOST_BYTES = 400 * 10**6
-_BYTES_A_PIXEL = {"WEBP": 22, "JPEG": 10, "MPO": 10}
+# most for each, its own copies included, and this. A JPEG file in several scans has its
+# coefficients kept until the last.
+_MOST_BYTES = 450 * 10**6
+_BYTES_A_PIXEL = {"WEBP": 22, "JPEG": 7, "MPO": 7}
 _OTHERS_BYTES_A_PIXEL = 8
+_KEPT_BYTES_A_PIXEL = 4
 # No longer side: a decoder may be asked to pass over a few hundred lines at once.
 _LONGEST = 2**16
 # A JPEG file may have its pixels gone over again and again, by a few bytes each time.
@@ -69,8 +71,8 @@ def decode(encoded: bytes, where: str, decoder: str = "auto") -> Pixels:
 
     Raises:
         BadImage: it is cut short, no image, or so large that decoding it takes over half a
-            gigabyte: 40 million pixels of a JPEG, 18 of a WebP, 50 of any other, or twice
-            `PIL.Image.MAX_IMAGE_PIXELS` if that is less.
+            gigabyte: 64 million pixels of a JPEG (40 of a progressive one), 20 of a WebP, 56 of any
+            other, or twice `PIL.Image.MAX_IMAGE_PIXELS` if that is less.
         UserError: `simplejpeg` was asked for and is not installed.
     """
     quick = fast(decoder)
@@ -151,15 +153,24 @@ def _refuse_bomb(encoded: bytes, image: Image.Image) -> None:
         ValueError: it is larger.
     """
     (width, height), kind = image.size, image.format or ""
-    most = _MOST_BYTES // _BYTES_A_PIXEL.get(kind, _OTHERS_BYTES_A_PIXEL)
+    passes = _scans(encoded) if kind in ("JPEG", "MPO") else 1
+    each = _BYTES_A_PIXEL.get(kind, _OTHERS_BYTES_A_PIXEL) + _KEPT_BYTES_A_PIXEL * (passes > 1)
+    most = _MOST_BYTES // each
     said = f"{width:,} x {height:,} pixels"
     if width * height > most:
         raise ValueError(f"{said} are more than {most:,}, the most of a {kind}; shrink it")
     if max(width, height) >= _LONGEST:
         raise ValueError(f"{said} have a side of {_LONGEST:,} or more; shrink it")
-    passes = encoded.count(_SCAN) if kind in ("JPEG", "MPO") else 1
     if width * height * passes > _MOST_PASSED:
         raise ValueError(f"{said} are gone over {passes:,} times; save it again")
+
+
+def _scans(encoded: bytes) -> int:
+    """How often a JPEG file has its pixels gone over, at most; a small picture in it is another."""
+    at = 2
+    while encoded[at : at + 1] == b"\xff" and encoded[at : at + 2] != _SCAN:
+        at += 2 + int.from_bytes(encoded[at + 2 : at + 4])
+    return encoded.count(_SCAN, at if encoded[at : at + 2] == _SCAN else 0)
 
 
 def _by_simplejpeg(encoded: bytes, image: Image.Image) -> Pixels | None:
