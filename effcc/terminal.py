@@ -131,7 +131,8 @@ def setting(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return many(len(value), "stage") if "repeats" in value[0] else json.dumps(value)
     if isinstance(value, list):
-        return "[" + ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) + "]"
+        items = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in value)
+        return in_a_line(f"[{', '.join(items)}]")
     return "null" if value is None else in_a_line(str(value))
 
 

@@ -59,7 +59,7 @@ def test_every_setting_is_described():
 def test_a_number_that_no_float_can_be_is_a_problem_not_a_crash():
     shown = "1" + "0" * 56 + "..."
     assert found("registry", f"recipe: {{lr: 1{'0' * 350}}}") == [
-        f"f:1:14: recipe.lr: expected a number, found {shown}"
+        f"f:1:14: recipe.lr: expected a number, found {shown}; nothing is that many"
     ]
 
 

@@ -279,7 +279,7 @@ def _validate(document: Document) -> None:
 
 def _shared(variant: Document, home: Home) -> Document:
     path = home.shared / f"{variant.data['extends']}.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's, of a name that no file could have too
         known = sorted(file.stem for file in home.shared.glob("*.yaml"))
         hint = closest(path.stem, known) or f"; there are: {', '.join(known)}"
         raise BadFile(variant.problem(("extends",), f"no file {home.shown(path)}{hint}"))

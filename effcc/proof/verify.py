@@ -157,7 +157,8 @@ def _settings(claim: Claim, spec: Spec) -> Iterator[Comparison]:
     if fact := claim.facts.get("Training Techniques"):
         used = techniques(spec)
         claimed = fact.data if isinstance(fact.data, tuple) else (fact.text,)
-        yield of_fact("Training Techniques", fact, ", ".join(used), set(claimed) <= set(used))
+        agrees = all(technique in used for technique in claimed)
+        yield of_fact("Training Techniques", fact, ", ".join(used), agrees)
 
 
 def _setting(fact: Fact, key: str, setting: str, claim: Claim, spec: Spec) -> Comparison:

@@ -131,7 +131,7 @@ def run(packed, folder):
 def _checkpoint(text):
     """Settings as a checkpoint of somebody else may have them."""
     try:
-        settings = json.loads(text or b"")
+        settings = json.loads((text or b"").decode())
     except ValueError:
         return None
     return ("checkpoint", settings) if isinstance(settings, dict) else None
