@@ -64,16 +64,16 @@ class Guard:
         self.seconds = 0.0  # the last input took
         self.grown = 0  # bytes it needed, if no input before needed as many
         signal.signal(signal.SIGPROF, self._too_slow)
-        # What asks for far more at once gets a MemoryError before the machine suffers.
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (_statm()[0] + 4 * BYTES, hard))
         sys.addaudithook(self._heard)
 
     @contextlib.contextmanager
     def watching(self):
         """Raises a Violation at once, or after the block if something swallowed it."""
         self.violations.clear()
-        before, held = peak(), _statm()[1]
+        (space, held), before = _statm(), peak()
+        # What asks for far more at once gets a MemoryError before the machine suffers.
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (space + 4 * BYTES, hard))
         began = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, SECONDS, SECONDS / 4)
         self.armed = True

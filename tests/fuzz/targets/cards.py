@@ -30,8 +30,8 @@ def prepare(folder):
     """A project of one variant, and what elements its pages have when nobody is hostile."""
     global HOME, KNOWN
     HOME, KNOWN = project.laid(folder), None
-    known = set()
-    for text in seeds()[:4]:
+    known = {("a", "aria-label")}  # a point of an accuracy that is claimed; ours claims none
+    for text in (*seeds()[:3], _PLAIN):
         for page in _pages(text).values():
             known |= {(tag, key) for tag, key, _ in _Page(page).found}
     KNOWN = known
@@ -46,6 +46,7 @@ def seeds():
     paths += [of.ROOT / "model-index/effcc-condconv-pico.md", *project.RECORDS.values()]
     files = [(number, project.short(path)) for number, path in enumerate(paths)]
     whole = [of.packed(*files), of.packed(*files[:2]), of.packed(*files[:3])]
+    whole.append(of.packed((0, b"model: 1")))  # fits no schema, of which jsonschema is asked why
     return [*whole, _PLAIN, *(EVERYWHERE + text.encode() for text in hostile.PAYLOADS[::10])]
 
 

@@ -36,6 +36,7 @@ TOKENS += (
     b"%!PS-Adobe",
 )
 TOKENS += (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"acTL", b"ANMF", b"fcTL", b"MPF\0", b"iCCP")
+LAZY = ("PIL",)  # which imports what some kinds of file need when it meets them
 SPEC = effcc.load("cc_pico_4e", source="digits")
 HOW = SPEC.preprocessing
 SIZE = HOW.image_size
@@ -104,6 +105,9 @@ def run(data, folder):
     if data.startswith(b"\xff\xd8"):
         assert np.array_equal(decoded(data, "simplejpeg"), pixels)
     small = pixels.size < 10**7
+    if not small and len(data) % 2:  # either takes a large part of the time that there is
+        assert thumbnail.data_uri(pixels).startswith("data:image/")
+        return
     for how in (HOW, AS_PUBLISHED) if small else (HOW,):
         tensor = resize.for_evaluation(pixels, how)
         assert tuple(tensor.shape) == (3, SIZE, SIZE)
@@ -111,7 +115,8 @@ def run(data, folder):
             random = np.random.default_rng(1)
             crop = resize.for_training(pixels, how, SPEC.recipe.augment, random, fast)
             assert (crop.shape, crop.dtype) == ((SIZE, SIZE, 3), np.uint8)
-    assert thumbnail.data_uri(pixels).startswith("data:image/")
+    if small:
+        assert thumbnail.data_uri(pixels).startswith("data:image/")
 
 
 def decoded(data, decoder):
