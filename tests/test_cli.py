@@ -225,7 +225,8 @@ def test_outside_a_project_the_command_says_so(effcc, monkeypatch, tmp_path_fact
     monkeypatch.setenv("EFFCC_HOME", str(tmp_path_factory.mktemp("empty")))
     code, _, err = effcc("list")
     assert code == 2
-    assert "run effcc inside a project" in err
+    assert "no folder with registry/ and model-index/" in err
+    assert "let EFFCC_HOME name a project" in err
 
 
 def test_a_plan_trains_nothing_and_writes_nothing(effcc, project):

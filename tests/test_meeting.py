@@ -55,19 +55,19 @@ def _raced(home):
     import threading
 
     seen, inside = [], threading.Event()
-    original = cards.pages
+    original = cards._made
 
-    def pages(home):
+    def made_of(home, use):
         name = "second" if inside.is_set() else "first"
         seen.append(f"{name} in")
         inside.set()
         if name == "first":
             other.join(0.5)  # longer than it takes when nothing holds it back
-        made = original(home)
+        made = original(home, use)
         seen.append(f"{name} out")
         return made
 
-    cards.pages = pages
+    cards._made = made_of
     other = threading.Thread(target=lambda: inside.wait() and cards.write(home))
     other.start()
     cards.write(home)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 SECONDS = 2.0  # of this process's own time, so that a busy machine finds nothing
-BYTES = 500 * 10**6  # beyond what the process had before the first input
+BYTES = 500 * 10**6  # beyond what the process had before an input
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Events about files, and which of their arguments are paths.
@@ -62,7 +62,7 @@ class Guard:
         self.armed = False
         self.violations = []
         self.seconds = 0.0  # the last input took
-        self.grown = 0  # bytes it needed, if no input before needed as many
+        self.grown = 0  # bytes it needed beyond those that were held
         signal.signal(signal.SIGPROF, self._too_slow)
         sys.addaudithook(self._heard)
 
@@ -70,7 +70,8 @@ class Guard:
     def watching(self):
         """Raises a Violation at once, or after the block if something swallowed it."""
         self.violations.clear()
-        (space, held), before = _statm(), peak()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak of memory counts from here
+        space, held = _memory("VmSize", "VmRSS")
         # What asks for far more at once gets a MemoryError before the machine suffers.
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (space + 4 * BYTES, hard))
@@ -83,7 +84,7 @@ class Guard:
             self.armed = False
             signal.setitimer(signal.ITIMER_PROF, 0)
             self.seconds = time.process_time() - began
-            self.grown = peak() - held if peak() > before else 0
+            self.grown = _memory("VmHWM")[0] - held
         if self.violations:
             raise Violation(self.violations[0])
         if self.seconds > SECONDS:
@@ -138,12 +139,7 @@ class Guard:
 _SLOW = f"takes more than {SECONDS:g} s"
 
 
-def peak():
-    """The most bytes of memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _statm():
-    """Bytes of address space, and of memory, that this process has now."""
-    pages = Path("/proc/self/statm").read_text().split()[:2]
-    return [int(number) * resource.getpagesize() for number in pages]
+def _memory(*names):
+    """Bytes of this process: of its address space, of memory that it has or had at most."""
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return [int(status[name].split()[0]) * 1024 for name in names]

@@ -46,7 +46,6 @@ def seeds():
     paths += [of.ROOT / "model-index/effcc-condconv-pico.md", *project.RECORDS.values()]
     files = [(number, project.short(path)) for number, path in enumerate(paths)]
     whole = [of.packed(*files), of.packed(*files[:2]), of.packed(*files[:3])]
-    whole.append(of.packed((0, b"model: 1")))  # fits no schema, of which jsonschema is asked why
     return [*whole, _PLAIN, *(EVERYWHERE + text.encode() for text in hostile.PAYLOADS[::10])]
 
 

@@ -6,8 +6,9 @@ from fuzz import answers, data, project
 from fuzz import shapes as of
 from hypothesis import strategies as st
 
+from effcc import ledger as lists
 from effcc import tally, terminal
-from effcc.catalog import ledger, registry, results, routings, seal, timings
+from effcc.catalog import glance, ledger, registry, results, routings, seal, timings
 from effcc.ground.errors import UserError
 from effcc.report import experts
 
@@ -75,8 +76,9 @@ def run(text, folder):
 
 
 def _shown(record):
-    cells = [tally.on(record), tally.figure(record), tally.commit(record), tally.seal(record)]
-    lines = [*terminal.table(("",) * 4, [cells]).split("\n"), *tally.outline(record.filed.data)]
+    cells = lists._cells(glance.of(record), "")
+    heads = ("",) * len(cells)
+    lines = [*terminal.table(heads, [cells]).split("\n"), *tally.outline(record.filed.data)]
     if isinstance(record, results.Record):
         lines += "\n".join(tally.accuracies([record, record])).split("\n")
     elif isinstance(record, timings.Bench):
