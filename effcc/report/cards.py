@@ -34,7 +34,7 @@ from effcc.report.origins import Figure
 _Used = TypeVar("_Used")
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
-_REPEATS = 3  # earlier runs whose learning curves a card shows
+_REPEATS = 2  # earlier runs whose learning curves a card shows
 # No pages beside the cards.
 NOTHING: Mapping[Path, str] = MappingProxyType({})
 _PERCENT_METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}

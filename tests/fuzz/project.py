@@ -19,7 +19,7 @@ RECORDS = {
 def laid(folder):
     """What people wrote of the variant, without records."""
     for path in ROOT.glob("effcc/catalog/schemas/*.json"):
-        schema._validator(path.name.partition(".")[0])  # made of code, when a file first does not fit
+        schema._validator(path.name.partition(".")[0])  # else when a file first does not fit
     for name in ("registry/shared", "registry/results", "model-index"):
         (folder / name).mkdir(parents=True)
     for path in ROOT.glob("registry/shared/*.yaml"):
