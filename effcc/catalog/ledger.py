@@ -15,6 +15,7 @@ from effcc.catalog.results import Record
 from effcc.catalog.routings import Routing
 from effcc.catalog.seal import sealed
 from effcc.catalog.spec import rule, settings_in_order
+from effcc.ground import garbage
 from effcc.ground.errors import Problem, UsageError
 from effcc.ground.home import Home
 from effcc.ground.words import closest
@@ -51,11 +52,14 @@ def listed(home: Home, variant: str | None = None) -> list[Listed]:
     Raises:
         UnknownVariant: nothing has this name.
     """
-    found = [
-        Listed(name, line) for name in _folders(home, variant) for line in indexed.lines(home, name)
-    ]
-    # A record's id is its file's name, which begins with a date.
-    return sorted(found, key=lambda one: (one.line.name.removesuffix(".json"), one.variant))
+    with garbage.left():
+        found = [
+            Listed(name, line)
+            for name in _folders(home, variant)
+            for line in indexed.lines(home, name)
+        ]
+        # A record's id is its file's name, which begins with a date.
+        return sorted(found, key=lambda one: (one.line.name.removesuffix(".json"), one.variant))
 
 
 def differing(home: Home) -> Callable[[Listed, Glance], str]:
