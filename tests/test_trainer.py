@@ -218,3 +218,21 @@ def test_a_logger_that_is_named_is_taken(tmp_path):
 
 def test_lightning_leaves_our_samplers_alone():
     assert build()._accelerator_connector.use_distributed_sampler is False
+
+
+@pytest.mark.parametrize("name", ["BatchSizeFinder", "LearningRateFinder"])
+def test_callbacks_that_set_what_the_recipe_says_are_refused_before_a_run(name, tmp_path):
+    with pytest.raises(BadTrainer, match=f"trainer.callbacks: {name} goes with no run of ours"):
+        trainer.build({"callbacks": [name], "accelerator": "cpu"}, [], tmp_path)
+
+
+def test_an_argument_that_a_class_needs_is_named(tmp_path):
+    with pytest.raises(BadTrainer, match=r"^trainer.callbacks: monitor is missing; give the class"):
+        trainer.build({"callbacks": ["EarlyStopping"], "accelerator": "cpu"}, [], tmp_path)
+
+
+def test_a_callback_that_writes_checkpoints_stays_out_of_what_only_measures(tmp_path):
+    """Else the run is refused when it has trained, and with its checkpoint once more."""
+    chosen = {"callbacks": ["ModelCheckpoint"], "accelerator": "cpu"}
+    assert trainer.build(chosen, [], tmp_path).checkpoint_callbacks
+    assert not trainer.build(chosen, [], None).checkpoint_callbacks

@@ -15,6 +15,12 @@ import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse._common import parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BatchSizeFinder,
+    Checkpoint,
+    LearningRateFinder,
+)
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -26,6 +32,8 @@ from effcc.train.sharding import FullySharded
 
 # Where the plugins of an allowed place are at home, and the loggers that a word of ours means.
 _HOMES = (*imports.ALLOWED, "lightning.fabric.plugins", "effcc.train.logfiles")
+# Callbacks that look for something of theirs in a module, or set what is the recipe's.
+_UNFIT = (BackboneFinetuning, BatchSizeFinder, LearningRateFinder)
 
 
 class BadTrainer(UsageError):
@@ -61,20 +69,33 @@ def build(
         with _nothing_else_imported():
             parsed = parser.parse_object({"trainer": defaults | given})
             chosen: Any = parser.instantiate(parsed)
-    except (ArgumentError, TypeError, ValueError) as error:
+    except (
+        ArgumentError,
+        TypeError,
+        ValueError,
+        ImportError,  # DeviceStatsMonitor wants psutil
+        RuntimeError,
+        MisconfigurationException,
+    ) as error:
         raise BadTrainer(_first_line(error)) from None
     options = vars(chosen.trainer)
     own = options.pop("callbacks") or []
+    own = own if isinstance(own, list) else [own]
+    for callback in own:
+        if isinstance(callback, _UNFIT):
+            raise BadTrainer(
+                f"trainer.callbacks: {type(callback).__name__} goes with no run of ours: the "
+                "variant says its rates, batches and frozen stages"
+            )
     if folder is None:
         options["logger"] = False
+        own = [callback for callback in own if not isinstance(callback, Checkpoint)]
     # The parser may make 1.0 of a 1, and one batch (limit_train_batches: 1) would be all of them.
     options |= {key: value for key, value in arguments.items() if type(value) is int}
     _choose_strategy(options)
     quiet()
     try:
-        trainer = L.Trainer(
-            **options, callbacks=[*(own if isinstance(own, list) else [own]), *callbacks]
-        )
+        trainer = L.Trainer(**options, callbacks=[*own, *callbacks])
     except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         raise BadTrainer(_first_line(error)) from None
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
@@ -141,5 +162,7 @@ def _first_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if key := re.search(r'Parser key "(trainer\.[a-z_]+)', text):
         value = text.rpartition("Given value: ")[2][:120]
+        if lacking := re.search(r"arguments are required: ([\w, ]+?)(?: - |$)", text):
+            return f"{key[1]}: {lacking[1]} is missing; give the class as class_path and init_args"
         return f"{key[1]}: {value} is not a value that lightning.Trainer takes"
     return f"lightning.Trainer: {text[:300]}"
