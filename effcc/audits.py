@@ -29,12 +29,13 @@ def audit(args: argparse.Namespace) -> int:
     problems: list[Problem] = []
     for name in args.files:
         try:
-            found |= dict.fromkeys(_in_file(Path(name)))
+            for lead in _in_file(Path(name)):
+                found[lead] = None
         except BadFile as error:
             problems += error.problems
     if args.flags:
         found |= dict.fromkeys(reach.of(registry.typed(args.flags), typed=True))
-    if problems:
+    if args.json and problems:
         raise BadFile(*dict.fromkeys(problems))
     refused = sum(bool(lead.why) for lead in found)
     if args.json:
@@ -46,6 +47,8 @@ def audit(args: argparse.Namespace) -> int:
         means = f" ({lead.means})" if lead.means != lead.name else ""
         place = COMMAND_LINE if lead.place.file.startswith("--") else lead.place
         terminal.say(in_a_line(f"{place}: {lead.key}: {verdict}: {lead.kind} {lead.name}{means}"))
+    if problems:  # after what was found all the same: a file that fits no schema may hold the worst
+        raise BadFile(*dict.fromkeys(problems))
     terminal.say(f"allowed are names that begin with a capital, in: {', '.join(imports.ALLOWED)}")
     files, leads = many(len(args.files), "file"), many(len(found), "name")
     terminal.say(f"{files}, {leads}: {f'{refused} refused' if refused else 'none refused'}")
@@ -65,9 +68,11 @@ def _in_file(path: Path) -> Iterator[Lead]:
     elif suffix == ".json":
         yield from reach.of(document.read(path, at.shown(path)))
     else:
+        alone = document.read(path, at.shown(path))
+        yield from reach.of(alone)
         for settings in registry.around(path, at):
             yield from reach.of(settings)
-        yield from _published(document.read(path, at.shown(path)), at)
+        yield from _published(alone, at)
 
 
 def _published(settings: Document, at: Home) -> Iterator[Lead]:

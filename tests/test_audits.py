@@ -219,3 +219,13 @@ def test_around_a_variant_stand_the_profiles_of_all_sources(shipped):
     profiles = {path.stem for path in shipped.shared.glob("*.yaml")}
     assert {f"registry/shared/{name}.yaml" for name in profiles} >= set(names[1:])
     assert "registry/shared/digits.yaml" in names
+
+
+def test_what_fits_no_schema_is_looked_at_all_the_same(project, capsys):
+    path = project.registry / "worst.yaml"
+    path.write_text("colour: 1\ntrainer: {callbacks: [os.system]}\n")
+    code = cli.main(["audit", str(path)])
+    said = capsys.readouterr()
+    assert code == 3
+    assert "trainer.callbacks[0]: refused, may not be imported: import os.system" in said.out
+    assert "registry/worst.yaml:1:1: colour: unknown key" in said.err
