@@ -104,6 +104,13 @@ def test_what_would_be_copied_time_and_again_is_refused(content):
         Pickle(content)
 
 
+def test_what_a_tensor_says_of_itself_is_not_gone_through_time_and_again():
+    made = pickles.tensor()[:-2]  # the rest of a dictionary, and the end, behind
+    one = made[made.index(b"c") :].replace(b")Rt", b")Rh\1t")
+    with pytest.raises(Refused, match="it copies what it holds"):
+        Pickle(b"\x80\2" + MANY + b"q\1](" + 3000 * one + b"e.")
+
+
 @pytest.mark.parametrize("key", [b"N", b"]", b"\x88", b"G" + bytes(8), b"ctorch\nSize\n)R"])
 def test_storages_are_told_apart_by_their_keys(key):
     made = pickles.tensor()

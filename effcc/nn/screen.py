@@ -338,6 +338,8 @@ class Pickle:
             raise Refused("it makes tensors of no data")
         if function.name in _REBUILDS:
             self._check_tensor(arguments, typed=function.name == f"{_REBUILD}_v3")
+            for argument in arguments[4:]:  # the last, a dictionary, is gone through
+                self._copy(argument)
             return _ANYTHING
         copied = self._copied
         for argument in arguments:
