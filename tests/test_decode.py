@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -123,10 +124,8 @@ def test_strips_of_a_large_picture_are_the_whole(monkeypatch):
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_picture_that_is_gone_over_again_and_again_is_refused(decoder):
     content = encoded(picture(size=(1500, 1000)), progressive=True)
-    last = content.rfind(b"\xff\xda")
-    again = content[:last] + content[last:-2] * 2000 + b"\xff\xd9"
     with pytest.raises(BadImage, match=r"1,500 x 1,000 pixels are gone over 2,\d+ times"):
-        room.decode(again, "a", decoder)
+        room.decode(again_and_again(), "a", decoder)
     assert room.decode(content, "a", decoder).shape == (1000, 1500, 3)
 
 
@@ -137,6 +136,47 @@ def test_a_small_picture_in_a_photo_is_no_second_scan_of_it():
     assert room._scans(photograph[:2] + inside + photograph[2:]) == 1
     assert room._scans(encoded(picture(size=(60, 40)), "JPEG", progressive=True)) > 2
     assert room._scans(b"\xff\xd8 no segment \xff\xda") == 1
+
+
+def again_and_again(before=b""):
+    """A JPEG file of a few bytes that has its pixels gone over 2,000 times."""
+    content = encoded(picture(size=(1500, 1000)), progressive=True)
+    last = content.rfind(b"\xff\xda")
+    return content[:2] + before + content[2:last] + content[last:-2] * 2000 + content[-2:]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_byte_that_fills_a_place_hides_no_scan(decoder):
+    # Taken for a part's length, two bytes of this lead to a scan behind all the others.
+    content = again_and_again(b"\xff\xff\xe0\0\x10" + bytes(14))
+    content += bytes(2 + 2 + 0xE000 - len(content)) + b"\xff\xda"
+    with pytest.raises(BadImage, match=r"gone over 2,\d+ times"):
+        room.decode(content, "a", decoder)
+
+
+def test_what_stands_behind_the_end_of_a_jpeg_is_no_scan_of_it():
+    photograph = encoded(picture(size=(60, 40)))
+    film = np.random.default_rng(0).bytes(2**20) + b"\xff\xda\0\2" * 300
+    assert room._scans(photograph + film) == 1
+    second = encoded(photo(60, 40), "MPO", save_all=True, append_images=[photo(60, 40)])
+    assert second.count(b"\xff\xda") == 2
+    assert room._scans(second) == 1
+
+
+def test_parts_of_a_jpeg_shorter_than_their_length_or_without_end_are_refused():
+    content = encoded(picture())
+    short, endless = b"\xff\xe0\0\1", b"\xff\xe0\0\2" * 200_000
+    with pytest.raises(ValueError, match="less than its own two"):
+        room._scans(content[:2] + short + content[2:])
+    with pytest.raises(ValueError, match="more than 100,000 parts"):
+        room._scans(content[:2] + endless + content[2:])
+
+
+@pytest.mark.parametrize("filled", [b"\xff\0", b"\xff\xff", b"\xff\xd0", b"\xff\2", b"ab"])
+def test_a_long_scan_is_gone_through_in_no_time(filled):
+    content, before = encoded(picture())[:-2] + filled * 10**7, time.process_time()
+    assert room._scans(content) == 1
+    assert time.process_time() - before < 1
 
 
 def test_postscript_is_no_image():

@@ -216,3 +216,58 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, state, zipped):
     # The trap works: a reader that trusts the file falls into it.
     torch.load(path, weights_only=False) if zipped is not None else pickle.loads(path.read_bytes())
     assert trace.exists()
+
+
+def test_what_torch_reads_is_what_was_screened(tmp_path, monkeypatch, state):
+    path, other, load = tmp_path / "weights.pth", tmp_path / "other.pth", torch.load
+    torch.save({"a": torch.ones(3)}, path)
+    torch.save({"a": torch.zeros(3)}, other)
+
+    def replaced(place, **how):
+        os.replace(other, path)
+        return load(place, **how)
+
+    monkeypatch.setattr(torch, "load", replaced)
+    found = weights.read(path).weights["a"]
+    assert found.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("linux", [False, True])
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch, old, linux):
+    path, load = tmp_path / "weights.pth", torch.load
+    torch.save({"a": torch.ones(3)}, path, _use_new_zipfile_serialization=not old)
+
+    def changed(place, **how):
+        if linux or old:
+            os.utime(path, (1, 1))  # as of a writer that went on
+        else:
+            torch.save({"a": torch.zeros(3)}, tmp_path / "other")
+            os.replace(tmp_path / "other", path)
+        return load(place, **how)
+
+    if not linux:
+        monkeypatch.setattr(weights, "_OPENED", tmp_path / "none")
+    assert weights.read(path).weights["a"].tolist() == [1, 1, 1]
+    monkeypatch.setattr(torch, "load", changed)
+    with pytest.raises(BadCheckpoint, match="it changed while it was read"):
+        weights.read(path)
+
+
+def test_what_is_refused_for_its_kind_says_so(tmp_path):
+    path, with_more = tmp_path / "weights.pth", torch.nn.Parameter(torch.ones(3))
+    with_more.note = "kept"
+    for content, how, match in (
+        (
+            with_more,
+            {},
+            r"weights\.pth: cannot be read: it names torch\._utils\._rebuild_parameter_w",
+        ),
+        (torch.eye(2).to_sparse(), {}, r"cannot be read: .*; save plain tensors"),
+        (torch.ones(2), {"pickle_protocol": 4}, "cannot be read: a pickle of protocol 4, which"),
+    ):
+        torch.save({"a": content}, path, **how)
+        with pytest.raises(BadCheckpoint, match=match):
+            weights.read(path)
+    torch.save({"a": torch.ones(3, 1).expand(3, 4), "b": torch.ones(2).to(torch.uint16)}, path)
+    assert {t.numel() for t in weights.read(path).weights.values()} == {12, 2}

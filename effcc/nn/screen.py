@@ -5,7 +5,8 @@ tensor that says 10 TB, a compressed archive, a byte array of any length), to en
 (tuples within tuples, deeper than its stack), to go on for years (each of them twice within the
 next), or to read another kind of archive (the tar files of 2016), with a folder in `/tmp`. So the
 instructions of a pickle are gone through first, without following them: which functions they name,
-how deep they nest, and how large the tensors are beside the bytes that are there.
+how deep they nest, how much they copy, and how large the tensors are beside the bytes that are
+there.
 """
 
 from __future__ import annotations
@@ -23,10 +24,15 @@ _PROTOCOL = 1001
 # What a tuple may hold, counted through those in it: as a key of a dictionary it is gone through
 # again and again, and without end if each holds the one before it twice.
 _MOST = 10_000
+# What functions are given may be copied: as much as stands before in the file, and this.
+_FREE = 10_000
+# Elements that a tensor may have by repeating those that are there, as an expanded one does.
+_MOST_REPEATED = 2**24
+_LARGEST, _DIMENSIONS = 2**62, 64
 # Bytes of an archive's last record, which torch writes without a comment, and of the two before it.
 _END, _END64 = 22, 76
 
-# What a pickle may name. None of these makes more of its arguments than they have.
+# What a pickle may name. None of these makes more of its arguments than they have, each time.
 _ALLOWED = {
     "collections.OrderedDict",
     "collections.Counter",
@@ -36,10 +42,17 @@ _ALLOWED = {
     "torch._utils._rebuild_parameter",
     "torch._utils._rebuild_tensor",
     "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_tensor_v3",
     "_codecs.encode",
     "builtins.set",
     "__builtin__.set",
 }
+# What torch takes besides: tensors of other kinds, or with more than their numbers. None is code.
+_OTHERS = re.compile(
+    r"torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2|torch\.(\w+\.)?\w*Tensor"
+    r"|torch\.serialization\._get_layout|torch\.per_\w+|builtins\.(bytearray|complex)",
+    re.ASCII,
+)
 _TYPES = re.compile(r"torch\.((b|u|q|qu)?(float|int|complex)\d+\w{0,12}|bool)")
 _STORAGE = re.compile(r"torch\.(?:(?:cuda\.)?(\w+)|storage\.(Untyped))Storage")
 # Bytes of an element.
@@ -52,7 +65,8 @@ _STORAGES = {
     "Untyped": 1,
 }
 _ENCODINGS = (("latin1",), ("latin-1",))  # by which bytes are written
-_REBUILD = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
+_REBUILD = "torch._utils._rebuild_tensor"
+_REBUILDS = (_REBUILD, f"{_REBUILD}_v2", f"{_REBUILD}_v3")
 
 
 class Refused(Exception):
@@ -63,10 +77,22 @@ class Foreign(Refused):
     """A pickle that names code."""
 
 
+class Untaken(Refused):
+    """A pickle that is whole and names no code, of a kind that is not read here."""
+
+
 class _Named(NamedTuple):
     """A function or class that a pickle names."""
 
     name: str
+
+
+class _Holder:
+    """A list, set or dictionary, by its entries; tuples count with what they hold."""
+
+    def __init__(self, entries: int = 0, ordered: bool = False) -> None:
+        self.entries = entries
+        self.ordered = ordered  # an OrderedDict, which alone may have attributes
 
 
 class _Storage(NamedTuple):
@@ -78,7 +104,6 @@ class _Storage(NamedTuple):
 
 
 _ANYTHING = object()  # a value that does not matter
-_ORDERED = object()  # an OrderedDict, which alone may have attributes
 _MARK = object()
 
 
@@ -119,6 +144,15 @@ def _width(name: str) -> int:
     """The bytes of an element in a kind of storage, 0 of what is none."""
     match = _STORAGE.fullmatch(name)
     return _STORAGES.get(match[1] or match[2], 0) if match else 0
+
+
+def _type_width(kind: Any) -> int:
+    """The bytes of an element of a type, by the bits in its name: one at least."""
+    name = kind.name if isinstance(kind, _Named) else ""
+    if not _TYPES.fullmatch(name):
+        raise Refused("a tensor of no type")
+    bits = re.search(r"\d+", name)
+    return max(1, int(bits[0]) // 8) if bits else 1
 
 
 def _check_end(file: IO[bytes], size: int, start: int) -> None:
@@ -186,8 +220,10 @@ class Pickle:
         self._memo: dict[int, Any] = {}
         # What tuples hold, by their identity; they are kept, so that it stays theirs.
         self._held: dict[int, tuple[int, tuple[Any, ...]]] = {}
+        self._protocol = self._copied = self._passed = 0
         try:
-            for operation, argument, _ in pickletools.genops(content):
+            for operation, argument, position in pickletools.genops(content):
+                self._passed = position or 0
                 self._follow(operation.name, argument)
             self.value = self._stack.pop()
         except Refused:
@@ -200,7 +236,7 @@ class Pickle:
         if name in _VALUES:
             stack.append(argument)
         elif name in _MAKES:
-            stack.append(_ANYTHING)
+            stack.append(_Holder())
         elif name in _CONSTANTS:
             stack.append(_CONSTANTS[name])
         elif name == "GLOBAL":
@@ -217,26 +253,41 @@ class Pickle:
             self._memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(self._memo[argument])
-        elif name in ("APPENDS", "SETITEMS"):
-            self._marked()
+        elif name == "APPENDS":
+            self._add(self._marked(), 1)
+        elif name == "SETITEMS":
+            self._add(self._marked(), 2)
         elif name == "APPEND":
-            stack.pop()
+            self._add((stack.pop(),), 1)
         elif name == "BUILD":
-            stack.pop()
-            if stack[-1] is not _ORDERED:
+            self._copy(stack.pop())
+            if not isinstance(stack[-1], _Holder) or not stack[-1].ordered:
                 raise Refused("it sets what is in a tensor")
         elif name == "SETITEM":
-            del stack[-2:]
+            value, key = stack.pop(), stack.pop()
+            self._add((key, value), 2)
         elif name in ("REDUCE", "NEWOBJ"):
             arguments, function = stack.pop(), stack.pop()
             stack.append(self._made(function, arguments))
         elif name == "BINPERSID":
             stack.append(self._storage(stack.pop()))
-        elif name not in ("PROTO", "STOP"):
+        elif name == "PROTO":
+            self._protocol = argument
+        elif name != "STOP":
+            if self._protocol > 2:
+                raise Untaken(
+                    f"a pickle of protocol {self._protocol}, which torch does not read as weights "
+                    "alone; save it with protocol 2, the one of torch.save"
+                )
             raise Refused(f"a pickle with the instruction {name}")
 
     def _named(self, argument: str) -> _Named:
         name = argument.replace(" ", ".", 1)
+        if not allows(name) and _OTHERS.fullmatch(name):
+            raise Untaken(
+                f"it names {name}, of which no plain tensor is made; save plain tensors, as "
+                "tensor.detach().clone() makes them of what has attributes"
+            )
         if not allows(name):
             raise Foreign(f"it names {name[:160]}")
         return _Named(name)
@@ -258,6 +309,26 @@ class Pickle:
         self._held[id(items)] = held, items
         self._stack.append(items)
 
+    def _add(self, items: tuple[Any, ...], each: int) -> None:
+        """Put entries into a list or dictionary, of `each` so many items."""
+        if isinstance(self._stack[-1], _Holder):
+            self._stack[-1].entries += sum(self._held.get(id(i), (1,))[0] for i in items[::each])
+        if each == 2:
+            for key in items[::2]:
+                if isinstance(key, tuple):  # which is gone through at each time
+                    self._copy(key)
+
+    def _copy(self, value: Any) -> None:
+        """Count what is copied or gone through: the same value may be so thousands of times."""
+        if isinstance(value, str):
+            self._copied += len(value)
+        elif isinstance(value, tuple):
+            self._copied += self._held.get(id(value), (0,))[0]
+        elif isinstance(value, _Holder):
+            self._copied += value.entries
+        if self._copied > self._passed + _FREE:
+            raise Refused("it copies what it holds, more often than any checkpoint does")
+
     def _made(self, function: Any, arguments: Any) -> Any:
         if not isinstance(function, _Named) or not isinstance(arguments, tuple):
             raise Refused("it calls what is no function")
@@ -265,29 +336,42 @@ class Pickle:
             raise Refused("it names an encoding that no pickle needs")
         if _width(function.name):
             raise Refused("it makes tensors of no data")
-        if function.name in _REBUILD:
-            self._check_tensor(arguments)
-        return _ORDERED if function.name == "collections.OrderedDict" else _ANYTHING
+        if function.name in _REBUILDS:
+            self._check_tensor(arguments, typed=function.name == f"{_REBUILD}_v3")
+            for argument in arguments[4:]:  # the last, a dictionary, is gone through
+                self._copy(argument)
+            return _ANYTHING
+        copied = self._copied
+        for argument in arguments:
+            self._copy(argument)
+        return _Holder(self._copied - copied, function.name == "collections.OrderedDict")
 
-    def _check_tensor(self, arguments: tuple[Any, ...]) -> None:
-        storage, offset, size, *_ = arguments
+    def _check_tensor(self, arguments: tuple[Any, ...], typed: bool) -> None:
+        storage, offset, size, strides, *more = arguments
         if not isinstance(storage, _Storage) or not isinstance(size, tuple):
             raise Refused("a tensor of no data")
-        elements = 1
-        for length in size:
-            if type(length) is not int or length < 0:
-                raise Refused("a tensor whose size is none")
-            elements *= length
-            if elements > max(storage.elements, 1) and length:
-                raise Refused(f"a tensor of {elements:,} elements or more in {storage.elements:,}")
-        if type(offset) is not int or offset < 0:
-            raise Refused("a tensor that begins before its data")
+        width = _type_width(more[2]) if typed else storage.width
+        if not isinstance(strides, tuple) or not len(strides) == len(size) <= _DIMENSIONS:
+            raise Refused("a tensor whose size is none")
+        for number in (offset, *size, *strides):
+            if type(number) is not int or not 0 <= number < _LARGEST:
+                raise Refused("a tensor whose size is none, or that begins before its data")
+        there = storage.elements * storage.width // width
+        elements, needed = 1, offset + 1
+        for length, stride in zip(size, strides, strict=True):
+            elements, needed = elements * length, needed + (length - 1) * stride
+            if elements > max(there, _MOST_REPEATED) and 0 not in size:
+                raise Refused(f"a tensor of {elements:,} elements or more in {there:,}")
+        if 0 not in size and needed > there:
+            raise Refused(f"a tensor that needs {needed:,} elements in {there:,}")
 
     def _storage(self, identity: Any) -> _Storage:
         kind, named, key, _, count, *_ = identity
         if kind != "storage" or not isinstance(named, _Named) or type(count) is not int:
             raise Refused("it names what is no storage")
         width = _width(named.name)
+        if type(key) not in (str, int):  # by which storages are told apart
+            raise Refused("it names what is no storage")
         if not width or not 0 <= count < 2**48:
             raise Refused("it names what is no storage")
         storage = _Storage(str(key), count, width)

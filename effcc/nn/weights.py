@@ -7,6 +7,7 @@ safetensors holds only tensors.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -98,6 +99,8 @@ def _read_torch(path: Path) -> Checkpoint:
             f"code{named}; effcc audit {path} names what, and a state dict or safetensors do "
             "without"
         ) from None
+    except screen.Untaken as error:
+        raise BadCheckpoint(f"{path}: cannot be read: {in_a_line(str(error))}") from None
     except Exception as error:  # a broken file may trip torch's reader in any way
         raise BadCheckpoint(f"{path}: not a checkpoint, or cut short: {_first(error)}") from None
     state = data.get("state_dict", data) if isinstance(data, dict) else None
@@ -115,17 +118,38 @@ def _read_torch(path: Path) -> Checkpoint:
 
 
 def _load_torch(path: Path) -> Any:
+    """What torch reads of the very file that was screened, whatever takes its name meanwhile."""
     with path.open("rb") as file:
+        before = _state(file.fileno())
         zipped = file.read(4) == b"PK\3\4"
         file.seek(0)
         if zipped:
             screen.archive(file)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        # Files from before torch 1.6, timm's among them, are no zip archives and cannot be mapped.
-        screen.legacy(file)
-        file.seek(0)
-        stream: Any = _Stream(file)
-        return torch.load(stream, map_location="cpu", weights_only=True)
+            # Only what has a name can be mapped. Linux has one for what is open.
+            opened = _OPENED / str(file.fileno())
+            place = opened if opened.exists() else path
+            data = torch.load(place, map_location="cpu", weights_only=True, mmap=True)
+            after = _state(place)
+        else:
+            # Files from before torch 1.6, timm's among them, are no zip archives and cannot be
+            # mapped.
+            screen.legacy(file)
+            file.seek(0)
+            stream: Any = _Stream(file)
+            data = torch.load(stream, map_location="cpu", weights_only=True)
+            after = _state(file.fileno())
+    if after != before:
+        raise OSError("it changed while it was read; read it again when it is written")
+    return data
+
+
+_OPENED = Path("/proc/self/fd")
+
+
+def _state(place: int | Path) -> tuple[int, ...]:
+    """Which file it is, and as of when."""
+    found = os.stat(place)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _Stream:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,11 @@ _KEPT_BYTES_A_PIXEL = 4
 _LONGEST = 2**16
 # A JPEG file may have its pixels gone over again and again, by a few bytes each time.
 _MOST_PASSED = 1000 * 10**6  # pixels
-_SCAN = b"\xff\xda"
+# What begins a part of a JPEG file: neither a byte of a scan nor where one starts anew, and of the
+# bytes that may fill the place before it the last.
+_PART = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
+_START, _END, _SCAN = b"\xd8", b"\xd9", b"\xda"
+_MOST_PARTS = 100_000
 # Pixels that are turned into colours at a time.
 _AT_A_TIME = 2**22
 
@@ -166,11 +171,29 @@ def _refuse_bomb(encoded: bytes, image: Image.Image) -> None:
 
 
 def _scans(encoded: bytes) -> int:
-    """How often a JPEG file has its pixels gone over, at most; a small picture in it is another."""
-    at = 2
-    while encoded[at : at + 1] == b"\xff" and encoded[at : at + 2] != _SCAN:
-        at += 2 + int.from_bytes(encoded[at + 2 : at + 4])
-    return encoded.count(_SCAN, at if encoded[at : at + 2] == _SCAN else 0)
+    """How often a JPEG file has its pixels gone over, walked through as its decoder does.
+
+    A small picture within a part of it is passed over, and so is all that stands behind its end: a
+    second picture, or a film.
+
+    Raises:
+        ValueError: a part is shorter than its own length, or there is no end of them.
+    """
+    scans, at = 0, 2
+    for _ in range(_MOST_PARTS):
+        part = _PART.search(encoded, at)
+        if part is None or part[1] == _END:
+            return scans
+        at = part.end()
+        if part[1] == _START or at + 2 > len(encoded):  # of which there is no length
+            scans += part[1] == _SCAN
+            continue
+        length = int.from_bytes(encoded[at : at + 2])
+        if length < 2:
+            raise ValueError(f"a part of it says that it has {length} bytes, less than its own two")
+        scans += part[1] == _SCAN
+        at += length
+    raise ValueError(f"it has more than {_MOST_PARTS:,} parts; save it again")
 
 
 def _by_simplejpeg(encoded: bytes, image: Image.Image) -> Pixels | None:
