@@ -8,7 +8,7 @@ import pytest
 import effcc
 from effcc import cli
 from effcc.ground import home
-from effcc.ground.errors import UsageError
+from effcc.ground.errors import BadFile, UsageError
 
 
 def test_a_project_is_found_from_a_folder_inside_it(project, monkeypatch):
@@ -55,6 +55,22 @@ def test_paths_are_shown_relative_to_the_project(project):
 def test_every_folder_is_inside_the_project(project):
     for folder in ("model_index", "registry", "shared", "results", "models", "runs"):
         assert getattr(project, folder).is_relative_to(project.root)
+
+
+@pytest.mark.parametrize("by", ["a link", "a path from here"])
+def test_a_project_by_another_path_is_the_same(project, tmp_path, monkeypatch, by):
+    link = tmp_path / "link"
+    link.symlink_to(project.root)
+    monkeypatch.chdir(project.root)
+    again = home.Home(link if by == "a link" else Path("."))
+    monkeypatch.chdir("/")
+    file = again.registry / "cc_b0_4e.yaml"
+    assert again == project
+    assert again.hold(file) == file
+    assert again.shown(file) == "registry/cc_b0_4e.yaml"
+    (project.registry / "out.yaml").symlink_to("/etc/hostname")
+    with pytest.raises(BadFile, match=r"registry/out\.yaml.*a link leads out of the project"):
+        again.hold(again.registry / "out.yaml")
 
 
 def test_the_cache_is_the_platforms(monkeypatch, tmp_path):

@@ -158,6 +158,35 @@ def test_a_public_host_leads_nowhere_inside(server, cache, outside, asked):
     assert left(cache) == []
 
 
+def test_a_public_host_leads_nowhere_inside_however_its_name_is_written(server, cache, outside):
+    port = server.address.rpartition(":")[2]
+    server.moved["/old/" + NAME] = f"https://127.0.0.1:{port}/{NAME}"
+    named = Published("cc_b0_4e", f"https://LocalHost:{port}/old/{NAME}", SHA256[:8])
+    with pytest.raises(BadDownload, match=r"leads to 127\.0\.0\.1, which is of this machine"):
+        published.pull(named)
+    assert [path for path, _ in server.asked] == ["/old/" + NAME]
+
+
+def test_a_public_host_that_is_inside_when_asked_again_leads_nowhere(server, cache, monkeypatch):
+    answers = iter([True, False])  # its name leads elsewhere the second time
+    monkeypatch.setattr(published, "is_public", lambda host, at: next(answers))
+    server.moved["/old/" + NAME] = f"/{NAME}"
+    with pytest.raises(BadDownload, match="leads to localhost, which is of this machine"):
+        published.pull(at(server, f"old/{NAME}"))
+    assert [path for path, _ in server.asked] == ["/old/" + NAME]
+    assert left(cache) == []
+
+
+def test_a_host_inside_leads_back_inside_through_no_public_one(server, cache, monkeypatch):
+    answers = iter([False, True, False])
+    monkeypatch.setattr(published, "is_public", lambda host, at: next(answers))
+    server.moved["/old/" + NAME] = f"/older/{NAME}"
+    server.moved["/older/" + NAME] = f"/{NAME}"
+    with pytest.raises(BadDownload, match="leads to localhost, which is of this machine"):
+        published.pull(at(server, f"old/{NAME}"))
+    assert [path for path, _ in server.asked] == ["/old/" + NAME, "/older/" + NAME]
+
+
 def test_whoever_names_a_host_inside_may_be_led_on_by_it(server, cache):
     port = server.address.rpartition(":")[2]
     server.moved["/old/" + NAME] = f"https://127.0.0.1:{port}/{NAME}"
@@ -181,6 +210,7 @@ def test_a_redirect_on_the_same_host_is_no_way_inside(server, cache, outside):
         ("[::1]", "[::1]", False),
         ("e.org", "e.org", True),  # by a proxy
         ("localhost", "localhost", False),
+        ("LocalHost.", "LocalHost.", False),
         ("metadata.google.internal", "metadata.google.internal", False),
     ],
 )

@@ -362,6 +362,7 @@ def test_at_its_commit_it_runs_with_the_code_of_its_commit(versioned, monkeypatc
     [
         (None, None, "made outside version control"),
         ("HEAD", True, "with changes to .* that were not committed"),
+        ("HEAD", None, "git did not tell whether there were changes to"),
         ("ab" * 20, False, "this repository has no commit abababababab; fetch it"),
     ],
 )

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from test_ranks import TRAINING, all_gone, finish, new_home, records, start
@@ -26,7 +27,10 @@ LONGER = TRAINING | {"recipe.epochs": 12}
         ({}, ""),
         ({"TORCHELASTIC_RUN_ID": "mine", "GROUP_WORLD_SIZE": "2"}, "torchrun mine"),
         ({"TORCHELASTIC_RUN_ID": "none", "GROUP_WORLD_SIZE": "2"}, ""),
-        ({"TORCHELASTIC_RUN_ID": "none", "GROUP_WORLD_SIZE": "1"}, "torchrun \\S+ \\d+"),
+        (
+            {"TORCHELASTIC_RUN_ID": "none", "GROUP_WORLD_SIZE": "1"},
+            "torchrun \\S+ \\d+( \\d+ \\S+)?",
+        ),
     ],
 )
 def test_one_torchrun_is_told_from_every_other_where_it_can_be(environment, said, monkeypatch):
@@ -35,6 +39,34 @@ def test_one_torchrun_is_told_from_every_other_where_it_can_be(environment, said
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert re.fullmatch(said, process.launch())
+
+
+def test_a_torchrun_with_the_number_of_an_older_one_is_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "1")
+    monkeypatch.setattr(process, "_PROC", tmp_path)
+    stat = tmp_path / str(os.getppid()) / "stat"
+    boot = tmp_path / "sys" / "kernel" / "random" / "boot_id"
+    for path in (stat, boot):
+        path.parent.mkdir(parents=True)
+
+    def launch(name="python", began=4711, started="a-b"):
+        stat.write_text(f"{os.getppid()} ({name}) S {' '.join('1' * 18)} {began} 5 6\n")
+        boot.write_text(f"{started}\n")
+        return process.launch()
+
+    assert launch() == launch() == launch("1 ) S 2 (")
+    assert len({launch(), launch(began=4712), launch(started="a-c")}) == 3
+    stat.unlink()
+    assert re.fullmatch("torchrun \\S+ \\d+", process.launch())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process began")
+def test_when_a_torchrun_began_is_what_the_system_says(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "1")
+    began = int(process.launch().split()[3]) / os.sysconf("SC_CLK_TCK")
+    assert 0 <= began <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_a_run_that_another_torchrun_began_is_not_taken(tmp_path):

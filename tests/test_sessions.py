@@ -1,6 +1,8 @@
 """A graph is made once for what it is of, and made anew for anything else."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -109,3 +111,26 @@ def test_a_graph_cut_short_in_the_cache_is_made_anew(made):
     path.with_suffix(".sha256").unlink()
     sessions.graph(model, spec, "openvino")
     assert len(made) == 3
+
+
+def test_two_that_want_a_graph_at_once_make_it_once(made, monkeypatch):
+    model, spec = network()
+    second_makes, first_is_done = threading.Event(), threading.Event()
+    pool, asked, leave = ThreadPoolExecutor(1), [], export.to_onnx
+
+    def make(*arguments, engine):
+        if asked:
+            second_makes.set()
+            first_is_done.wait(10)
+        leave(*arguments, engine=engine)
+        if not asked:  # the graph is there, its digest is not yet
+            asked.append(pool.submit(sessions.graph, model, spec, engine))
+            second_makes.wait(1)  # it had better not
+
+    monkeypatch.setattr(export, "to_onnx", make)
+    with pool:
+        path = sessions.graph(model, spec, "openvino")
+        first_is_done.set()
+        assert asked[0].result(10) == path
+    assert len(made) == 1
+    assert path.is_file()
