@@ -49,6 +49,11 @@ def of(made_with: Mapping[str, Any], root: Path) -> Generator[Home]:
             f"the record was made with changes to {commit[:12]} that were not committed: "
             "no commit has its code"
         )
+    if made_with["dirty"] is None:
+        raise NoSuchCode(
+            f"git did not tell whether there were changes to {commit[:12]} when the record was "
+            "made: nothing says which code it has"
+        )
     with tempfile.TemporaryDirectory(prefix="effcc-") as folder:
         top = git.ask(root, "rev-parse", "--show-prefix")
         if top is None:
@@ -58,7 +63,8 @@ def of(made_with: Mapping[str, Any], root: Path) -> Generator[Home]:
         clone = Path(folder).resolve() / "code"
         source = git.ask(root, "rev-parse", "--show-toplevel") or str(root)
         quiet = ("--quiet", "--shared", "--no-checkout")
-        made = git.ask(root, "clone", *quiet, source, str(clone), patience=_PATIENCE)
+        copy = ("clone", *quiet, source, str(clone))
+        made = git.ask(root, *copy, patience=_PATIENCE, protocols="file")
         out = ("checkout", "--quiet", "--detach", commit)
         if made is None or git.ask(clone, *out, patience=_PATIENCE) is None:
             raise NoSuchCode(f"{commit[:12]} could not be checked out")

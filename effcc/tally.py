@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 def commit(commit: str | None, dirty: bool | None) -> str:
-    """A commit, short; with a plus if files differed from it."""
-    return f"{commit[:7]}{'+' if dirty else ''}" if commit else "none"
+    """A commit, short; with a plus if files differed from it, a question mark if nobody knows."""
+    return f"{commit[:7]}{_DIFFERED[dirty]}" if commit else "none"
+
+
+_DIFFERED = {True: "+", False: "", None: "?"}
 
 
 def _commit(record: Kept) -> str:

@@ -19,6 +19,10 @@ class Home:
 
     root: Path
 
+    def __post_init__(self) -> None:
+        # Whether a path is inside is asked of real paths, whatever folder is entered later.
+        object.__setattr__(self, "root", Path(os.path.realpath(self.root)))
+
     @property
     def model_index(self) -> Path:
         """What others claim."""

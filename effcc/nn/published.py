@@ -279,7 +279,7 @@ class _Https(urllib.request.HTTPSHandler):
     def __init__(self, named: str) -> None:
         super().__init__()
         self.named = named
-        self.from_outside = False
+        self.from_outside = False  # whether a public host has been reached
 
     def https_open(self, req: Any) -> Any:
         """Answer a request, once it is known whom it would reach."""
@@ -299,13 +299,16 @@ class _Connection(http.client.HTTPSConnection):
         self.through = through
 
     def connect(self) -> None:
-        """Connect, and hang up before a word is said if it may not be asked."""
+        """Connect, and hang up before anything is asked if it may not be.
+
+        By then the two have shaken hands: whoever is there has seen that somebody came, no more.
+        """
         super().connect()
         asked = getattr(self, "_tunnel_host", None)  # of a proxy
         host, address = asked or self.host, asked or self.sock.getpeername()[0]
-        if host == self.through.named:
-            self.through.from_outside = is_public(host, address)
-        elif self.through.from_outside and not is_public(host, address):
+        if is_public(host.casefold(), address):
+            self.through.from_outside = True
+        elif self.through.from_outside:
             self.close()
             raise BadDownload(
                 f"https://{self.through.named}: leads to {host}, which is of this machine or its "
@@ -318,6 +321,7 @@ def is_public(host: str, address: str) -> bool:
     try:
         return ipaddress.ip_address(address.strip("[]").partition("%")[0]).is_global
     except ValueError:
+        host = host.casefold().rstrip(".")
         return not (host == "localhost" or host.endswith((".localhost", ".local", ".internal")))
 
 

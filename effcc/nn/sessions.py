@@ -11,12 +11,13 @@ import hashlib
 import os
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from effcc.catalog.spec import Spec
@@ -41,18 +42,39 @@ def graph(model: EfficientNet, spec: Spec, engine: str) -> Path:
         BadExport, UsageError: see `export.to_onnx`.
     """
     path = home.cache() / "graphs" / f"{_name(model, spec, engine)}.onnx"
-    written = path.with_suffix(".sha256")
-    if path.is_file() and written.is_file() and written.read_text() == files.sha256(path):
-        os.utime(path)
+    if _is_whole(path):  # before anything is written: a shared cache may be read-only
         return path
-    path.unlink(missing_ok=True)  # damaged, or another's: a graph may name files to be read
-    export.to_onnx(model, spec, (), path, engine=engine)
-    files.write(written, files.sha256(path))
-    newest = sorted(path.parent.glob("*.onnx"), key=lambda kept: kept.stat().st_mtime, reverse=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Between a graph and its digest another process would take it for damaged.
+    with FileLock(path.with_name("graphs.lock")):
+        if not _is_whole(path):
+            path.unlink(missing_ok=True)  # damaged, or another's: a graph may name files to be read
+            export.to_onnx(model, spec, (), path, engine=engine)
+            files.write(_digest(path), files.sha256(path))
+            _keep_newest(path.parent)
+    return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a graph is there as it was made; it is then kept for longer."""
+    try:
+        whole = _digest(path).read_text() == files.sha256(path)
+    except FileNotFoundError:
+        return False
+    with suppress(OSError):  # a shared cache may be read-only
+        os.utime(path)
+    return whole
+
+
+def _digest(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _keep_newest(folder: Path) -> None:
+    newest = sorted(folder.glob("*.onnx"), key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest[KEPT:]:
         old.unlink(missing_ok=True)
-        old.with_suffix(".sha256").unlink(missing_ok=True)
-    return path
+        _digest(old).unlink(missing_ok=True)
 
 
 class OnnxRuntime(nn.Module):

@@ -10,12 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from effcc.ground.errors import UserError
 from effcc.ground.words import printable
 
 # From malloc.h. Blocks of any size come from the heap, and the heap does not shrink.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+_PROC = Path("/proc")
 
 # How long a process waits whether the first one says the same, in seconds; that one stays longer,
 # so that whoever knows the cause can say it.
@@ -42,7 +45,7 @@ def is_first() -> bool:
 def launch() -> str:
     """What tells one torchrun from every other, in all its processes and restarts; else empty.
 
-    That is the id given to it, or, on one machine, the number of its process.
+    That is the id given to it, or, on one machine, which process it is.
     """
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" not in environment:
@@ -51,7 +54,19 @@ def launch() -> str:
     if named != "none":  # what it is where nobody chose one
         return f"torchrun {named}"
     alone = environment.get("GROUP_WORLD_SIZE") == "1"
-    return f"torchrun {platform.node()} {os.getppid()}" if alone else ""
+    return f"torchrun {platform.node()} {_which(os.getppid())}" if alone else ""
+
+
+def _which(number: int) -> str:
+    """A process by its number, and when it began: in containers, numbers and names come again."""
+    try:
+        # Its name, in parentheses, may have spaces and parentheses; the start is the 22nd of all.
+        after = (_PROC / str(number) / "stat").read_text(errors="replace").rpartition(")")[2]
+        began = after.split()[19]  # in ticks since the machine started
+        started = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except (OSError, IndexError):  # not Linux
+        return str(number)
+    return f"{number} {began} {started}"
 
 
 def is_restarted() -> bool:

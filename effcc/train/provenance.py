@@ -39,13 +39,13 @@ def images(source: Source, split: Split, unreadable: int, train_images: int = 0)
 
 
 def git(root: Path) -> dict[str, Any]:
-    """The project's commit and whether its files differ from it; None for both outside git."""
+    """The project's commit and whether its files differ from it; None where git does not tell."""
     commit = repository.ask(root, "rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": None}
     # Records and cards are what runs write: they say nothing about the code that ran.
     changed = repository.has_changes(root, ".", ":!registry/results", ":!docs/models")
-    return {"commit": commit, "dirty": bool(changed)}
+    return {"commit": commit, "dirty": changed}
 
 
 def versions(*more: str) -> dict[str, str]:
