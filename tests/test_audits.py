@@ -134,6 +134,23 @@ def test_text_says_the_verdict_and_the_list(evil, capsys):
     assert said.rstrip().endswith("8 refused")
 
 
+SHAPES = [5, "a", ["a"], [], {}, None, True, 1.5, {"a": 5}, {"a": ["b", {"c": None}]}, [[{}]]]
+PLACES = ["", "profiles", "profiles.x", "settings", "weights"]
+PLACES += ["data", "data.train", "data.source", "trainer", "trainer.logger", "recipe"]
+PLACES += ["recipe.pretrained", "settings.trainer", "settings.data", "profiles.x.data.val"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_record_of_any_shape_is_looked_at(place, project, capsys):
+    for shape in SHAPES:
+        data = shape
+        for name in reversed(place.split(".") if place else []):
+            data = {name: data}
+        (project.root / "s.json").write_text(json.dumps(data))
+        assert cli.main(["audit", "s.json"]) in (0, 1, 3), data
+        assert "Traceback" not in capsys.readouterr().err
+
+
 # Checkpoints
 
 

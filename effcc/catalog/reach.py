@@ -43,9 +43,10 @@ def of(document: Document, *, typed: bool = False) -> Iterator[Lead]:
     """What a settings file leads to, or a record, or a command line that somebody `typed`."""
     data = document.data if isinstance(document.data, Mapping) else {}
     bases: list[KeyPath] = [("settings",)] if "settings" in data else [()]
-    bases += [("profiles", name) for name in data.get("profiles") or ()]
+    profiles = data.get("profiles")  # a record is of any shape that JSON has
+    bases += [("profiles", name) for name in profiles] if isinstance(profiles, Mapping) else []
     for base in bases:
-        settings = data
+        settings: Any = data
         for part in base:
             settings = settings[part]
         if isinstance(settings, Mapping):
