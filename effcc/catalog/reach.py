@@ -28,7 +28,7 @@ _PACKAGES = {
 class Lead:
     """Something that a file names, what it means, and whether it is followed.
 
-    `kind` is import, run, read or fetch; `why` is empty of what is allowed.
+    `kind` is import, run, read, write, connect or fetch; `why` is empty of what is allowed.
     """
 
     place: Place
@@ -67,6 +67,9 @@ def _leads(
     for found in imports.named(section("trainer")):
         why = "" if found.allowed else "may not be imported"
         yield lead(("trainer", *found.path), "import", found.text, found.means, why)
+    for led in imports.led(section("trainer")):
+        why = "" if typed else f"{led.what} may only be typed, as a flag"
+        yield lead(("trainer", *led.path), led.kind, led.text, led.text, why)
     for key, value in section("data").items():
         several = isinstance(value, list)
         for number, text in enumerate(value if several else [value]):
