@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from effcc.ground.home import Home
 
 
-def ready(at: Home) -> None:
-    """See before hours of work that a record can be written after them.
+def ready(variant: str, at: Home) -> None:
+    """See before hours of work that a record of a variant can be written after them.
 
     Raises:
         UserError: it could not.
     """
     from effcc.ground import files
 
-    if why := files.refusal(at.results):
+    if why := files.refusal(at.hold(at.results / variant)):
         raise UserError(
-            f"{at.shown(at.results)}: {why}; the record of what is measured goes there: make it "
-            "writable"
+            f"{at.shown(at.results)}/{variant}: {why}; the record of what is measured goes there: "
+            "let it be a folder that you may write to"
         )
 
 

@@ -44,7 +44,7 @@ def bench(args: argparse.Namespace) -> int:
     if checkpoint:
         spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
     if not args.no_record:
-        filing.ready(at)
+        filing.ready(spec.name, at)
     names = list(dict.fromkeys(args.engine)) or engines.installed()
     plan = bench.plan(names, batches, threads, seconds)
     console.print(stopwatch.announced(plan))

@@ -29,6 +29,8 @@ def routing(args: argparse.Namespace) -> int:
 
     console = terminal.console(soft_wrap=True, highlight=False)
     spec, source = run.prepare(spec)
+    if not args.no_record:
+        filing.ready(spec.name, at)
     made = routing.measure(spec, source, at, args.command, checkpoint, args.split, args.images)
     console.print(f"[bold]{spec.name}[/]  what its experts do")
     console.print(text(made), markup=False)

@@ -40,7 +40,7 @@ def fit(args: argparse.Namespace) -> int:
     if args.plan:
         return _plan(spec, source, console)
     if process.is_first():
-        filing.ready(at)
+        filing.ready(spec.name, at)
     console.print(
         f"{source.title}: {many(len(source.classes), 'class', 'classes')}; "
         f"{many(len(train), 'image')} to train on, "
@@ -128,7 +128,7 @@ def _evaluate(args: argparse.Namespace, split: str) -> int:
 
     spec, source = run.prepare(spec)
     if split == "test" and process.is_first():
-        filing.ready(at)
+        filing.ready(spec.name, at)
     record = run.evaluate(spec, source, at, args.command, checkpoint, split, args.engine)
     if split == "val" and record:
         console.print(terminal.outcome(record), highlight=False)

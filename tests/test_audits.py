@@ -134,6 +134,77 @@ def test_text_says_the_verdict_and_the_list(evil, capsys):
     assert said.rstrip().endswith("8 refused")
 
 
+STRAY = """\
+model: tf_efficientnet_cc_b0_4e
+extends: condconv
+network: {experts: 4}
+trainer:
+  default_root_dir: ../up
+  profiler: {class_path: SimpleProfiler, init_args: {dirpath: ~/home}}
+  callbacks:
+  - {class_path: ModelCheckpoint, init_args: {dirpath: kept/here, filename: "a/../../{epoch}"}}
+  logger:
+  - {class_path: CSVLogger, init_args: {save_dir: /elsewhere}}
+  - {class_path: MLFlowLogger, init_args: {tracking_uri: "http://e.org/x", tags: {a: "C:\\\\x"}}}
+  - {class_path: WandbLogger, init_args: {base_url: e.org}}
+  - '{"class_path": "CSVLogger", "init_args": {"save_dir": "/inside"}}'
+"""
+
+
+def test_a_file_leads_nowhere_else_to_write_or_to_connect(project, capsys):
+    (project.registry / "stray.yaml").write_text(STRAY, "utf-8")
+    code, found, _ = audited(capsys, "registry/stray.yaml")
+    led = {
+        (key[1], key[3]): (lead["kind"], lead["why"])
+        for key, lead in found.items()
+        if lead["kind"] in ("write", "connect")
+    }
+    place = ("write", "a path out of the working folder may only be typed, as a flag")
+    address = ("connect", "an address may only be typed, as a flag")
+    assert led == {
+        (5, "../up"): place,
+        (6, "~/home"): place,
+        (8, "a/../../{epoch}"): place,
+        (10, "/elsewhere"): place,
+        (11, "http://e.org/x"): address,
+        (11, "C:\\x"): place,
+        (12, "e.org"): address,
+        (13, "/inside"): place,
+    }
+    assert code == 1
+    assert cli.main(["fit", "--config", "registry/stray.yaml"]) == 3
+    said = capsys.readouterr().err
+    assert "registry/stray.yaml:9:3: trainer.logger: '/elsewhere' is a path out of the" in said
+    assert "'http://e.org/x' is an address, which may only be typed, as a flag" in said
+    assert all(repr(text) in said for _, text in led)
+
+
+def test_what_somebody_types_may_lead_anywhere(project, capsys):
+    typed = ("--trainer.default_root_dir", "/elsewhere")
+    code, found, _ = audited(capsys, "registry/cc_b0_4e.yaml", *typed)
+    (lead,) = [lead for lead in found.values() if lead["kind"] == "write"]
+    assert (code, lead["name"], lead["verdict"]) == (0, "/elsewhere", "allowed")
+    words = ["fit", "--config", "registry/cc_b0_4e.yaml", *typed, "--print_config"]
+    assert cli.main(words) == 0
+
+
+SHAPES = [5, "a", ["a"], [], {}, None, True, 1.5, {"a": 5}, {"a": ["b", {"c": None}]}, [[{}]]]
+PLACES = ["", "profiles", "profiles.x", "settings", "weights"]
+PLACES += ["data", "data.train", "data.source", "trainer", "trainer.logger", "recipe"]
+PLACES += ["recipe.pretrained", "settings.trainer", "settings.data", "profiles.x.data.val"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_record_of_any_shape_is_looked_at(place, project, capsys):
+    for shape in SHAPES:
+        data = shape
+        for name in reversed(place.split(".") if place else []):
+            data = {name: data}
+        (project.root / "s.json").write_text(json.dumps(data))
+        assert cli.main(["audit", "s.json"]) in (0, 1, 3), data
+        assert "Traceback" not in capsys.readouterr().err
+
+
 # Checkpoints
 
 

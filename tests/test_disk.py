@@ -73,8 +73,10 @@ def test_a_run_whose_files_could_not_be_kept_does_not_begin(project, folder):
     last = text.splitlines()[-1]
     assert code == 3
     assert "Read-only file system" in last
-    assert last.startswith("registry/results: " if folder == "results" else f"{place / PICO}/")
-    assert last.endswith("make it writable")
+    assert last.startswith(
+        f"registry/results/{PICO}: " if folder == "results" else f"{place / PICO}/"
+    )
+    assert last.endswith("let it be a folder that you may write to")
     assert not list(project.runs.rglob("*.ckpt"))
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from effcc.catalog.imports import ALLOWED, LOGGERS, forbidden, named
+from effcc.catalog.imports import ALLOWED, LOGGERS, forbidden, led, named
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,39 @@ from effcc.catalog.imports import ALLOWED, LOGGERS, forbidden, named
 )
 def test_what_lightning_brings_is_allowed(trainer):
     assert list(forbidden(trainer)) == []
+    assert list(led(trainer)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/x",
+        " /x",
+        "~",
+        "~me/x",
+        "..",
+        "a/..",
+        "a\\..\\b",
+        "\\\\host\\x",
+        "C:/x",
+        "s3://x",
+        "file:///x",
+        '"\\x2fx"',
+        '["a", "/x"]',
+        '\'{"a": "../x"}\'',
+        "{epoch:/>9}",
+        '{"base_url": "e.org"}',
+    ],
+)
+@pytest.mark.parametrize("key", ["logger", "callbacks", "profiler", "default_root_dir"])
+def test_a_text_that_leads_out_of_the_folder_is_found_wherever_it_stands(text, key):
+    assert list(led({key: text}))
+    assert list(led({key: [{"class_path": "X", "init_args": {"a": {"b": [text]}}}]}))
+
+
+@pytest.mark.parametrize("text", ["a/b", "a..b", "...", "val/loss", "{epoch}-{a:.2f}", "00:12:00"])
+def test_a_text_that_stays_in_the_folder_is_none_of_them(text):
+    assert not list(led({"callbacks": [{"class_path": "X", "init_args": {"a": text}}]}))
 
 
 def inside(path):

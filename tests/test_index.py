@@ -89,6 +89,12 @@ def header(name, kind, target=""):
     return info
 
 
+@pytest.mark.parametrize("label", ["house\u00a0cat", "\u0645\u06cc\u200c\u062e\u0648\u0627"])
+def test_a_class_may_have_any_letter_that_a_line_shows(tmp_path, label):
+    path = tar(tmp_path / "a.tar", ("x.jpg", b"x"), ("x.cls", label.encode()))
+    assert found(path) == [("x.jpg", label, b"x")]
+
+
 SAMPLE = (("x.jpg", b"one"), ("x.cls", b"1"))
 REFUSED = [
     ([*SAMPLE, header("y.jpg", tarfile.SYMTYPE, "/etc/passwd")], "'y.jpg' is a link, device or"),

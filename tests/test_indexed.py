@@ -209,6 +209,14 @@ def test_a_damaged_index_is_none(filled, cached, reads, how):
         assert reads == []
 
 
+def test_what_another_version_wrote_is_read_again(filled, reads, monkeypatch):
+    ledger.listed(filled)
+    reads.clear()
+    monkeypatch.setattr(indexed, "__version__", "999.0")
+    ledger.listed(filled)
+    assert sorted(set(reads)) == [path.name for path in files_of(filled)]
+
+
 def test_a_cache_that_cannot_be_written_is_no_cache(filled, tmp_path, monkeypatch):
     plain = tmp_path / "plain"
     plain.write_text("a file where the cache should be")

@@ -1,6 +1,7 @@
 """Commands that run at once in one project: each record is kept, and the card has all of them."""
 
 import re
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from records import bench, record
 
 from effcc import filing
 from effcc.catalog import ids, results, timings
+from effcc.ground.errors import UserError
 from effcc.report import cards
 
 PICO = "cc_pico_4e"
@@ -82,3 +84,63 @@ def test_a_name_follows_those_of_runs_and_records(project):
     results.save(replace(record(project), id=f"20991231T235959Z-{what}"), project)
     assert ids.fresh(PICO, what, project) == f"21000101T000000Z-{what}"
     assert ids.fresh("cc_b0_4e", what, project) < "2099"  # each variant has its own
+
+
+@pytest.mark.parametrize("time", ["29991231T235959Z", "29990101T000000Z", "20261301T000000Z"])
+def test_a_name_that_no_clock_gives_is_not_followed(project, time):
+    what, folder = "fit-digits-0", project.results / PICO
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"20980101T000000Z-{what}.json").touch()
+    (folder / f"{time}-{what}.json").touch()
+    for second in range(1, 4):  # each after the one before
+        name = ids.fresh(PICO, what, project)
+        assert name == f"20980101T00000{second}Z-{what}"
+        (project.runs / PICO / name).mkdir(parents=True)
+
+
+def test_runs_begin_beside_a_name_of_the_last_second_that_there_is(project):
+    (project.results / PICO).mkdir(parents=True, exist_ok=True)
+    (project.results / PICO / "29991231T235959Z-x.json").touch()
+    begun = outcome(_begun, project)
+    assert len(set(begun)) == 2
+    assert begun == sorted(begun)
+
+
+def _begun(home):
+    from effcc.catalog import registry
+    from effcc.train import run
+
+    spec = registry.load(PICO, home, source="digits")
+    return [run._Run.begin(spec, None, home, "fit", "effcc fit").id for _ in range(2)]
+
+
+def test_a_run_whose_folder_is_a_link_to_nothing_says_so(project):
+    project.runs.mkdir(exist_ok=True)
+    (project.runs / PICO).symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"cannot be made: File exists; .* let it be a folder"):
+        _begun(project)
+
+
+def test_a_record_whose_folder_is_a_link_to_nothing_is_refused_before_and_after(project):
+    folder = project.results / PICO
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(exist_ok=True)
+    folder.symlink_to("nowhere")
+    with pytest.raises(UserError, match=f"registry/results/{PICO}: a link to nothing; the record"):
+        filing.ready(PICO, project)
+    with pytest.raises(UserError, match="the record cannot be written: File exists"):
+        filing.record(record(project), project, results.save)
+
+
+def test_a_record_that_can_never_be_saved_is_not_tried_for_ever(project):
+    made, tried = record(project), []
+
+    def taken(record, home):
+        tried.append(record.id)
+        results.save(record, home)
+        raise FileExistsError(17, "File exists")
+
+    with pytest.raises(FileExistsError):
+        ids.save(made, project, taken)
+    assert len(set(tried)) == len(tried) == ids.TRIES

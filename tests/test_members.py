@@ -49,6 +49,11 @@ def test_links_devices_and_sparse_files_are_no_plain_files(tmp_path, kind):
     assert [m.plain for m in found(path)] == [False]
 
 
+def test_a_contiguous_file_is_a_plain_one(tmp_path):
+    path = written(tmp_path / "a.tar", info("a.jpg", 3, tarfile.CONTTYPE))
+    assert [(m.plain, m.size) for m in found(path)] == [(True, 3)]
+
+
 def test_sparse_files_are_known_by_their_records_too(tmp_path):
     path = written(tmp_path / "a.tar", info("a.jpg", 0, **{"GNU.sparse.major": "1"}))
     assert [m.plain for m in found(path)] == [False]

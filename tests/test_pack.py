@@ -204,6 +204,28 @@ def test_a_check_names_what_is_not_packed_yet_and_what_does_not_belong(photos, t
         pack.check(photos, quiet)
 
 
+def test_class_names_of_every_script_are_packed_and_read_again(photos, tmp_path):
+    spaced, joined = "house\u00a0cat", "\u0645\u06cc\u200c\u062e\u0648\u0627"  # no-break, ZWNJ
+    for split in ("train", "val"):
+        (photos / split / "cat").rename(photos / split / spaced)
+        (photos / split / "dog").rename(photos / split / joined)
+    out = tmp_path / "out"
+    packed(photos, out)
+    packed(photos, out)
+    found, wrong = pack.check(out, quiet)
+    assert set(found.classes) == {spaced, joined, "eel"}
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u202eb", "a\x1b[31m"])
+def test_a_class_name_that_no_line_can_show_is_refused_before_packing(photos, tmp_path, name):
+    for split in ("train", "val"):
+        (photos / split / "cat").rename(photos / split / name)
+    with pytest.raises(MissingData, match=r"the class a.* in its name .* rename it"):
+        packed(photos, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tar"))
+
+
 def test_a_folder_of_something_else_is_left_alone(photos, tmp_path):
     out = tmp_path / "out"
     packed(photos, out)

@@ -1,4 +1,4 @@
-"""Which code a configuration may name: what is not listed here is never imported.
+"""Which code a configuration may name, and which places: what is not listed is never imported.
 
 Lightning's parser reads text in a class's place as YAML once more, so a name may stand inside text
 that looks like none. Here every text is taken apart as far as that parser would, and further.
@@ -33,6 +33,31 @@ LOGGERS = {
 _ALLOWED = re.compile(rf"({'|'.join(re.escape(place) for place in ALLOWED)})\.[A-Z]\w*", re.ASCII)
 # The name of a class there, or of something that Lightning has in a table: ddp, auto.
 _WORD = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
+
+
+# Text that leads out of the folder that somebody is in, to whatever takes it for a path: from the
+# root, a home or a drive, or upwards. `:/` begins an address, and in `{epoch:/>9}` a path.
+_AWAY = re.compile(r"\s*[/\\~]|.*:[/\\]|(?:.*[/\\])?\s*\.\.\s*(?:[/\\]|$)", re.DOTALL)
+# Arguments that are an address whatever they look like.
+_HOSTS = {"host", "base_url"}
+
+
+class Led(NamedTuple):
+    """A text in Trainer arguments that leads to a place which nobody named on a command line."""
+
+    path: KeyPath  # below `trainer`
+    text: str
+    kind: str  # write or connect
+
+    @property
+    def what(self) -> str:
+        """What it leads to, in words."""
+        return "an address" if self.kind == "connect" else "a path out of the working folder"
+
+    @property
+    def setting(self) -> str:
+        """The Trainer argument that it is in."""
+        return f"trainer.{self.path[0]}"
 
 
 class Named(NamedTuple):
@@ -72,6 +97,22 @@ def forbidden(trainer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from dict.fromkeys(refused)
 
 
+def led(trainer: Mapping[str, Any]) -> Iterator[Led]:
+    """Every text in Trainer arguments that leads out of the working folder, or to a host.
+
+    Which arguments are paths only their classes know, so each text is taken for one.
+    """
+    for key, value in trainer.items():
+        for path, text, _ in _texts(value, (key,), key in PLACES):
+            inner = list(_inside(text, itself=True))
+            for part in dict.fromkeys([text, *inner]):
+                if _AWAY.match(part):
+                    is_file = "://" not in part or part.strip().lower().startswith("file:")
+                    yield Led(path, part, "write" if is_file else "connect")
+            if not _HOSTS.isdisjoint([path[-1], *inner]) and text not in _HOSTS:
+                yield Led(path, text, "connect")
+
+
 def _judged(path: KeyPath, text: str, in_class: bool) -> Named:
     place = PLACES.get(str(path[0]), "")
     if in_class and _WORD.fullmatch(text):
@@ -101,8 +142,11 @@ def _is_dotted(text: str) -> bool:
     return len(parts) > 1 and all(part.isidentifier() for part in parts)
 
 
-def _inside(text: str) -> Iterator[str]:
-    """Every word of a text that is a list or a mapping to a reader of YAML, however deep."""
+def _inside(text: str, *, itself: bool = False) -> Iterator[str]:
+    """Every word of a text that is a list or a mapping to a reader of YAML, however deep.
+
+    And `itself`, if it is one word that such a reader would take for another, as one in quotes.
+    """
     try:
         root = compose(text, "")
     except BadFile:  # no YAML, so a reader of it makes nothing of it either
@@ -116,6 +160,6 @@ def _inside(text: str) -> Iterator[str]:
             seen.add(id(node))
             if not isinstance(node.value, str):
                 queue += node.value
-            elif node is not root:
+            elif node is not root or (itself and node.value != text):
                 yield node.value
-                yield from _inside(node.value)
+                yield from _inside(node.value, itself=itself)

@@ -28,7 +28,7 @@ _PACKAGES = {
 class Lead:
     """Something that a file names, what it means, and whether it is followed.
 
-    `kind` is import, run, read or fetch; `why` is empty of what is allowed.
+    `kind` is import, run, read, write, connect or fetch; `why` is empty of what is allowed.
     """
 
     place: Place
@@ -43,9 +43,10 @@ def of(document: Document, *, typed: bool = False) -> Iterator[Lead]:
     """What a settings file leads to, or a record, or a command line that somebody `typed`."""
     data = document.data if isinstance(document.data, Mapping) else {}
     bases: list[KeyPath] = [("settings",)] if "settings" in data else [()]
-    bases += [("profiles", name) for name in data.get("profiles") or ()]
+    profiles = data.get("profiles")  # a record is of any shape that JSON has
+    bases += [("profiles", name) for name in profiles] if isinstance(profiles, Mapping) else []
     for base in bases:
-        settings = data
+        settings: Any = data
         for part in base:
             settings = settings[part]
         if isinstance(settings, Mapping):
@@ -66,6 +67,9 @@ def _leads(
     for found in imports.named(section("trainer")):
         why = "" if found.allowed else "may not be imported"
         yield lead(("trainer", *found.path), "import", found.text, found.means, why)
+    for led in imports.led(section("trainer")):
+        why = "" if typed else f"{led.what} may only be typed, as a flag"
+        yield lead(("trainer", *led.path), led.kind, led.text, led.text, why)
     for key, value in section("data").items():
         several = isinstance(value, list)
         for number, text in enumerate(value if several else [value]):

@@ -190,6 +190,13 @@ class _Resolution:
                 key, f"{text!r} may not be imported; allowed are {', '.join(imports.ALLOWED)}"
             )
 
+        for led in imports.led(self.trainer()):
+            # As with a command: what files say stays in the folder that somebody is in.
+            if self.origins[led.setting].layer != "flag":
+                self.wrong(
+                    led.setting, f"{led.text!r} is {led.what}, which may only be typed, as a flag"
+                )
+
     def check_data(self) -> None:
         """Whether the source and what is said of its files belong together."""
         source, named = self.value("data.source"), ("data.train", "data.val", "data.test")

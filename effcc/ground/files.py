@@ -71,7 +71,9 @@ def leftovers(folder: Path) -> list[Path]:
 
 def refusal(folder: Path) -> str:
     """Why nobody may write into a folder, or make it; empty if somebody may."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.exists():
+        return "a link to nothing"
     if not there.is_dir():
         return "Not a directory"
     try:

@@ -268,23 +268,31 @@ class _Run:
 
     @classmethod
     def begin(cls, spec: Spec, source: Source, home: Home, verb: str, command: str) -> _Run:
-        """A run with a folder of its own."""
-        while True:
+        """A run with a folder of its own.
+
+        Raises:
+            Unwritable: it cannot be made.
+        """
+        for left in reversed(range(ids.TRIES)):
             run = cls(spec, source, home, verb, command, _id(spec, verb, home))
             if not process.is_first():  # Lightning takes the first process's folder for all
                 return run
             try:
                 run.folder.mkdir(parents=True)
-            except FileExistsError:  # another process took the name meanwhile
-                continue
             except OSError as error:
+                # Another process may have taken the name meanwhile; but a link to nothing in the
+                # place of the folder above is the same error, however often one tries.
+                taken = isinstance(error, FileExistsError) and run.folder.parent.is_dir()
+                if left and taken:
+                    continue
                 raise Unwritable(
                     f"{run.folder}: cannot be made: {error.strerror}; a run's checkpoints and logs "
-                    "go there: make it writable"
+                    "go there: let it be a folder that you may write to"
                 ) from None
             if launch := process.launch():
                 files.write(run.folder / checkpoints.LAUNCH, launch)
             return run
+        raise AssertionError("the last try returns or raises")
 
     @property
     def folder(self) -> Path:
