@@ -95,6 +95,13 @@ def test_a_class_may_have_any_letter_that_a_line_shows(tmp_path, label):
     assert found(path) == [("x.jpg", label, b"x")]
 
 
+@pytest.mark.parametrize("label", ["-1", "+3"])
+def test_no_class_has_a_number_with_a_sign(tmp_path, label):
+    path = tar(tmp_path / "a.tar", ("x.jpg", b"x"), ("x.cls", label.encode()))
+    with pytest.raises(MissingData, match=r"a\.tar: x\.cls holds .\d, no class's number"):
+        found(path)
+
+
 SAMPLE = (("x.jpg", b"one"), ("x.cls", b"1"))
 REFUSED = [
     ([*SAMPLE, header("y.jpg", tarfile.SYMTYPE, "/etc/passwd")], "'y.jpg' is a link, device or"),

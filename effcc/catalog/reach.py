@@ -22,6 +22,7 @@ _PACKAGES = {
     ("source", "huggingface"): "pyarrow",
     ("decoder", "simplejpeg"): "simplejpeg",
 }
+_READ = ("root", "train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ def _leads(
                 yield lead(path, "run", text, f"/bin/sh -c {command}", why)
             elif package := _PACKAGES.get((key, str(text))):
                 yield lead(path, "import", str(text), package)
+            elif key in _READ and isinstance(text, str):
+                yield lead(path, "read", text, "images and labels, of which nothing runs")
     pretrained = section("recipe").get("pretrained")
     if isinstance(pretrained, str):
         yield lead(("recipe", "pretrained"), "read", pretrained, "weights, of which nothing runs")

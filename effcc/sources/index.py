@@ -179,9 +179,14 @@ def _label(shard: Path, member: Member, text: str) -> str | None:
 
 def _checked(shard: Path, member: Member, label: str) -> str:
     """A label that is one line of text, and no longer than a name."""
-    if not label.isprintable() or len(label.encode()) > _LONGEST_LABEL:
+    if in_a_line(label) != label or len(label.encode()) > _LONGEST_LABEL:
         raise MissingData(
             f"{shard}: {in_a_line(member.name)} holds {label[:50]!r}; write the class's number or "
             "name"
+        )
+    if re.fullmatch(r"[+-]\d+", label):
+        raise MissingData(
+            f"{shard}: {in_a_line(member.name)} holds {label[:50]}, no class's number; they count "
+            "from 0"
         )
     return label
