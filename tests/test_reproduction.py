@@ -265,6 +265,17 @@ def test_a_record_cannot_run_a_command(effcc, how, named):
     assert not (effcc.home.root / "ran").exists()
 
 
+@pytest.mark.parametrize("place", ["/elsewhere", "ftp://example.org/out", "../out"])
+def test_a_record_writes_nowhere_else(effcc, place):
+    settings = json.loads(json.dumps(dict(effcc.fit.settings)))
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": place}}
+    settings["trainer"] |= {"logger": logger}
+    code, said = effcc(rewritten(effcc, effcc.fit, settings=settings))
+    assert code == 3
+    assert f"{place!r}" in said
+    assert "may only be typed, as a flag" in said
+
+
 # The code of then
 
 
