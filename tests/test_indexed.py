@@ -212,7 +212,7 @@ def test_a_damaged_index_is_none(filled, cached, reads, how):
 def test_what_another_version_wrote_is_read_again(filled, reads, monkeypatch):
     ledger.listed(filled)
     reads.clear()
-    monkeypatch.setattr(indexed, "__version__", "999.0")
+    monkeypatch.setattr("effcc.__version__", "999.0")
     ledger.listed(filled)
     assert sorted(set(reads)) == [path.name for path in files_of(filled)]
 

@@ -16,6 +16,7 @@ import functools
 import hashlib
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -201,8 +202,13 @@ def _keep(folder: Path, now: Sequence[Line]) -> None:
 
 
 def _head(body: bytes) -> bytes:
-    """What an index begins with: its format, the schemas that records were held to, its digest."""
-    return f"records {_FORMAT} {_schemas()} {hashlib.sha256(body).hexdigest()}".encode()
+    """What an index begins with: its format, who read the records, their schemas, its digest.
+
+    Another version may find wrong what this one took for a record, or right.
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    version = sys.modules["effcc"].__version__  # the door's, which no floor below imports
+    return f"records {_FORMAT} {version} {_schemas()} {digest}".encode()
 
 
 @functools.cache

@@ -162,7 +162,8 @@ class Rows(Split):
             raise BadImage(f"{self.where(position)}: cannot be read: {_said(error)}") from None
         encoded = value.get("bytes") if isinstance(value, Mapping) else value
         if encoded is None and isinstance(value, Mapping) and value.get("path"):
-            encoded = decode.read(_inside(self.parts[part][0].parent, value["path"]))
+            beside, todo = self.parts[part][0].parent, "save the images in it"
+            encoded = decode.read(_inside(beside, value["path"], todo, BadImage))
         if not isinstance(encoded, bytes):
             raise BadImage(f"{self.where(position)}: holds no image")
         return decode.decode(encoded, self.where(position), decoder)
@@ -243,16 +244,22 @@ def _said(error: Exception) -> str:
     return in_a_line(" ".join(str(error).split()))[:200] or type(error).__name__
 
 
-def _inside(folder: Path, name: Any) -> Path:
+def _inside(folder: Path, name: Any, todo: str, kind: type[MissingData]) -> Path:
     """A file that a table or its state names, beside it.
 
+    Args:
+        folder: where the file should be.
+        name: as it is written there.
+        todo: what to do if it would be elsewhere.
+        kind: of the error. One image may be left out, a file of the table may not.
+
     Raises:
-        MissingData: it would be elsewhere.
+        MissingData: it would be elsewhere, or is no name.
     """
-    if not isinstance(name, str) or not name.isprintable() or not name:
-        raise MissingData(f"{folder}: names a file that is none: {name!r:.80}")
+    if not isinstance(name, str) or not name or in_a_line(name) != name:
+        raise kind(f"{folder}: names a file that is none: {name!r:.80}")
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise BadImage(f"{folder}: names {name}, outside of this folder; save the images in it")
+        raise kind(f"{folder}: names {name}, outside of this folder; {todo}")
     return folder / name
 
 
@@ -343,7 +350,9 @@ def _files_in(path: Path) -> list[Path]:
     if state.get("_indices_data_files"):
         raise MissingData(f"{path}: rows are chosen by an index; save it after flatten_indices()")
     try:
-        return [_inside(path, file["filename"]) for file in state["_data_files"]]
+        todo = "save the data set again, with its tables in it"
+        named = [file["filename"] for file in state["_data_files"]]
+        return [_inside(path, name, todo, MissingData) for name in named]
     except (KeyError, TypeError):
         raise MissingData(f"{path}: its state.json names no files; save it again") from None
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from effcc.ground.words import in_a_line
 from effcc.sources.decode import MissingData
 
 NAME = "manifest.json"
@@ -117,6 +118,6 @@ def _checked(read: Manifest) -> Manifest:
                 raise ValueError
     if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
         raise ValueError
-    if not all(type(text) is str and text.isprintable() for text in texts):
+    if not all(type(text) is str and in_a_line(text) == text for text in texts):
         raise ValueError
     return read

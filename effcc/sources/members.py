@@ -16,7 +16,8 @@ BLOCK = 512  # bytes; headers and contents begin at multiples of it
 # The bytes of a name or of pax records: a path has at most 4096, the rest may be attributes.
 _MOST = 1 << 20
 
-_FILE, _FOLDER = b"0\0", b"5"
+# A contiguous file, 7, is one that some systems lay out in another way.
+_FILE, _FOLDER = b"0\x007", b"5"
 _PAX, _GLOBAL, _LONG_NAME, _LONG_LINK = b"xX", b"g", b"L", b"K"
 
 
@@ -99,8 +100,7 @@ def _is_whole(block: bytes) -> bool:
     except BadTar:
         return False
     rest = block[:148] + b" " * 8 + block[156:]
-    high = sum(byte > 127 for byte in rest)
-    return stated in (sum(rest), sum(rest) - 256 * high)
+    return stated == sum(rest) or stated == sum(rest) - 256 * sum(byte > 127 for byte in rest)
 
 
 def _number(field: bytes) -> int:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from effcc.catalog.spec import Data, rule
 from effcc.ground import files
 from effcc.ground.errors import UsageError, UserError
-from effcc.ground.words import many
+from effcc.ground.words import in_a_line, many
 from effcc.sources import decode, index, manifest
 from effcc.sources.decode import MissingData
 from effcc.sources.folder import NAMES, Folder
@@ -132,8 +132,19 @@ def check(out: Path, report: Report) -> tuple[Manifest, list[str]]:
 def _begin(
     source: Folder, names: Sequence[str], out: Path, per_shard: int | None, size: int | None
 ) -> Manifest:
-    """The manifest of an earlier call, or a new one."""
-    asked = Manifest(source.title, source.classes, SEED, per_shard, size, {})
+    """The manifest of an earlier call, or a new one.
+
+    Raises:
+        MissingData: the name of a class cannot stand in one.
+        UsageError: `out` holds something else.
+    """
+    for name in source.classes:  # before hours of packing: nobody could read the manifest
+        if in_a_line(name) != name:
+            raise MissingData(
+                f"{source.root.absolute()}: the class {in_a_line(name)} has characters in its name "
+                "that no line of text shows as they are; rename it"
+            )
+    asked = Manifest(in_a_line(source.title), source.classes, SEED, per_shard, size, {})
     earlier = manifest.read(out)
     if earlier is None and any(out.glob("*.tar")):
         raise UsageError(f"{out}: holds other shards; choose another folder")
