@@ -165,6 +165,7 @@ def test_a_test_in_another_process_has_the_same_figures_to_the_last_digit(engine
     for name, environment in (("a", {}), ("b", OTHERWISE)):
         project = Project(tmp_path / name)
         settings = {"ckpt_path": path, "engine": engine, "trainer.accelerator": "cpu"}
+        settings["network.depth"] = FIT["network.depth"]
         record = project.run("test", settings, EFFCC_CACHE=str(tmp_path / name), **environment)
         assert record["engine"] == engine
         found.append(record["metrics"])
