@@ -1,5 +1,6 @@
 """A project of its own for every test that writes, and the project that is shipped."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -51,6 +52,15 @@ def learned(tmp_path_factory):
     from learned import small
 
     return small(Home(tmp_path_factory.mktemp("learned").resolve()))
+
+
+@pytest.fixture
+def unburdened():
+    """For a test that counts its own time: what other tests left is not collected in it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -529,7 +529,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("kind", LONG)
-def test_no_index_takes_long(kind, tmp_path):
+def test_no_index_takes_long(kind, tmp_path, unburdened):
     path = tmp_path / "index.yml"
     path.write_text(LONG[kind], "utf-8")
     began = time.process_time()
@@ -541,7 +541,7 @@ def test_no_index_takes_long(kind, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["\n" * 2_000_000, "```bibtex\n" * 100_000])
-def test_no_file_takes_long_to_be_passed_over(text, tmp_path):
+def test_no_file_takes_long_to_be_passed_over(text, tmp_path, unburdened):
     (tmp_path / "index.yml").write_text(text, "utf-8")
     began = time.process_time()
     assert modelindex.files_in(tmp_path) == []

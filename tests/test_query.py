@@ -139,7 +139,7 @@ def test_a_number_is_found_by_what_is_printed_of_it(place):
     ],
     ids=lambda text: text[:12],
 )
-def test_no_question_takes_long(text):
+def test_no_question_takes_long(text, unburdened):
     start = time.process_time()
     with contextlib.suppress(BadQuery):
         query.parse(text)

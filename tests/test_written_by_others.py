@@ -42,7 +42,7 @@ FILES = [
 
 
 @pytest.mark.parametrize("what", NOT_A_FILE)
-def test_a_file_that_should_not_be_is_one_line_with_its_place(project, what, capsys):
+def test_a_file_that_should_not_be_is_one_line_with_its_place(project, what, capsys, unburdened):
     for name in FILES:
         path = project.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
