@@ -43,7 +43,7 @@ def bench(args: argparse.Namespace) -> int:
 
     if checkpoint:
         spec = spec.with_classes(checkpoint.num_classes or spec.network.num_classes)
-    if not args.no_record:
+    if not (args.no_record or at.brought):
         filing.ready(spec.name, at)
     names = list(dict.fromkeys(args.engine)) or engines.installed()
     plan = bench.plan(names, batches, threads, seconds)

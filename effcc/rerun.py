@@ -168,9 +168,11 @@ def _hold_pipes(record: Record, elsewhere: Mapping[str, Any]) -> None:
     Raises:
         NotTheSame: it names one, and nobody typed it again.
     """
+    from effcc.catalog.reach import PIPE
+
     for name, value in record.settings["data"].items():
         texts = value if isinstance(value, list) else [value]
-        pipe = next((t for t in texts if isinstance(t, str) and t.startswith("pipe:")), None)
+        pipe = next((t for t in texts if isinstance(t, str) and t.startswith(PIPE)), None)
         if pipe and f"data.{name}" not in elsewhere:
             raise NotTheSame(
                 f"the record's data.{name} runs a command, {pipe[:80]!r}; a pipe may only be "

@@ -6,7 +6,7 @@ import pytest
 import records
 from test_transfer import TINY
 
-from effcc import cli, stopwatch
+from effcc import cli, filing, stopwatch
 from effcc.catalog import timings
 from effcc.ground import home
 from effcc.nn import engines
@@ -69,6 +69,7 @@ def test_a_bench_outside_any_project_measures_and_records_nothing(project, capsy
     made = records.bench(project)
     monkeypatch.setattr(bench, "measure", lambda *_: made)
     monkeypatch.setattr(home, "_BROUGHT", project.root)
+    monkeypatch.setattr(filing, "ready", None)  # where it is installed may be read-only
     code, out, err = effcc(capsys, "bench", "cc_pico_4e")
     assert (code, err) == (0, "")
     assert "not recorded: no project is here; effcc new" in out

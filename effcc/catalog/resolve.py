@@ -15,6 +15,7 @@ import math
 from typing import Any
 
 from effcc.catalog import imports, schema
+from effcc.catalog.reach import PIPE
 from effcc.catalog.spec import (
     SECTIONS,
     Augment,
@@ -210,7 +211,7 @@ class _Resolution:
             value = self.value(setting)
             texts = [value] if isinstance(value, str) else value or []
             # A file is data: only a person at the keyboard may name a command to run.
-            if any(t.startswith("pipe:") for t in texts) and self.origins[setting].layer != "flag":
+            if any(t.startswith(PIPE) for t in texts) and self.origins[setting].layer != "flag":
                 self.wrong(setting, "runs a command; a pipe may only be typed, as a flag")
 
     def trainer(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from effcc.catalog.reach import PIPE
 from effcc.catalog.spec import Data
 from effcc.ground.words import in_a_line, many
 from effcc.sources import cache, decode, index, listing, manifest, patterns, share
@@ -29,7 +30,6 @@ from effcc.sources.split import Split, fingerprint
 
 # Shards whose images are mixed while training, and so are read at a time.
 WINDOW = 4
-PIPE = "pipe:"
 # A file's path, or as text a `pipe:COMMAND`: no file's name can become a command.
 Named = Path | str
 # A label above this is a mistake, not a million classes.
