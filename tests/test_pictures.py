@@ -173,6 +173,14 @@ def test_search_finds_no_numbers_of_pictures(built):
     assert "conditional, 4 experts" not in text
 
 
+def test_search_finds_no_tables_of_every_figure(built):
+    """They say once more what a card says above, and each card has most words of the others'."""
+    text = (built.parent / "search" / "search_index.json").read_text("utf-8")
+    [card] = [*built.glob("cc_b0_4e.html"), *built.glob("cc_b0_4e/index.html")]
+    assert "taken from the entry" in card.read_text("utf-8")
+    assert "taken from the entry" not in text
+
+
 def test_a_first_visit_to_a_card_weighs_under_700_kb(built):
     """As served, not packed: the page, its sheets and scripts, the search and its index."""
     search = [built.parent / "search" / "search_index.json"]
