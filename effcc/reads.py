@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from effcc import options, terminal
 from effcc.ground import home
-from effcc.ground.errors import UsageError
+from effcc.ground.errors import BadFile, UsageError
 from effcc.ground.words import many, three
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def list_(args: argparse.Namespace) -> int:
     """List the variants, or those that a query asks for: 'top1>78 experts=8'."""
     from effcc.catalog import query, rows
 
-    every = rows.load(home.find())
+    every, problems = rows.load(home.find())
+    if args.json and problems:
+        raise BadFile(*problems)
     found = query.select(every, " ".join(args.query))
     if args.sort:
         found = query.ordered(found, args.sort)
@@ -34,6 +36,8 @@ def list_(args: argparse.Namespace) -> int:
         terminal.say(terminal.table(_HEADS, [_cells(row) for row in found]))
     if len(found) < len(every):
         terminal.say(f"{len(found)} of {many(len(every), 'variant')}", error=True)
+    if problems:  # one wrong file hides no variant but its own
+        raise BadFile(*problems)
     return 0
 
 

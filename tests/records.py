@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from effcc.catalog import registry, results, timings
+from effcc.catalog import registry, results, routings, timings
 from effcc.catalog.results import Dataset, Record, accuracy
 from effcc.catalog.routings import Drift, Example, Expert, Routed, Routing, Specialist
 from effcc.catalog.spec import layout
@@ -204,3 +204,14 @@ def load(kind, home, variant):
 
 def problems(kind, home, variant):
     return judged(kind, home, variant)[1]
+
+
+def everything(home):
+    """Every record of a project, newest last, and the files that are none: no index is asked."""
+    found, wrong = [], []
+    for folder in home.results.glob("*"):
+        for kind in (results, timings, routings):
+            made, problems = judged(kind, home, folder.name)
+            found += made
+            wrong += problems
+    return sorted(found, key=lambda made: (made.id, made.variant)), wrong

@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 from child import Command
+from lightning.pytorch.callbacks import device_stats_monitor
 from test_run import content, fit, short
 from torch import nn
 
@@ -113,6 +114,15 @@ def test_every_kind_of_lack_is_known(error):
 def test_another_mistake_stays_what_it_is():
     with pytest.raises(RuntimeError, match="shape"), guard.enough_memory(7):
         torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+
+def test_a_part_of_the_trainer_that_wants_a_missing_package_is_a_line(home, monkeypatch):
+    monkeypatch.setattr(device_stats_monitor, "_PSUTIL_AVAILABLE", False)
+    callbacks = [{"class_path": "lightning.pytorch.callbacks.DeviceStatsMonitor"}]
+    with pytest.raises(guard.Unequipped, match=r"^trainer: .*`psutil` is not installed") as e:
+        fit(home, trainer={"callbacks": callbacks})
+    assert "\n" not in str(e.value)
+    assert e.value.exit_code == 3
 
 
 def test_a_rate_that_is_far_too_high_ends_the_command_with_five(project):

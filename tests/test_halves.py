@@ -52,6 +52,21 @@ def test_of_a_half_written_record_the_rest_is_served_and_it_is_named(two, projec
     assert main(["check"]) == 0
 
 
+def test_a_half_written_variant_is_named_and_hides_no_other(two, project, capsys):
+    path = project.registry / f"{PICO}.yaml"
+    path.write_bytes(path.read_bytes()[:40] + b"[")
+    assert main(["list"]) == 3
+    out, err = capsys.readouterr()
+    assert ("cc_b0_4e" in out, PICO in out, err.startswith(f"{project.shown(path)}:")) == (
+        *(True, False, True),
+    )
+    assert main(["list", "--json"]) == 3
+    assert capsys.readouterr().out == ""
+    assert main(["results", "list"]) == 0
+    rows = [row for row in capsys.readouterr().out.splitlines() if row.startswith("2026")]
+    assert [row.endswith("the variant's file is wrong") for row in rows] == [True, True]
+
+
 def test_a_half_written_card_is_out_of_date_and_written_again(two, project, capsys):
     card = project.models / f"{PICO}.md"
     whole = card.read_bytes()

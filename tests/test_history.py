@@ -8,7 +8,7 @@ import records
 from conftest import copied
 
 from effcc import cli, history
-from effcc.catalog import ledger, results, seal
+from effcc.catalog import results, seal
 from effcc.catalog.seal import Seal
 from effcc.ground import files
 from effcc.ground import git as repository
@@ -52,7 +52,7 @@ def committed(project, path):
 
 
 def standing(project):
-    found = [line.record for line in ledger.everything(project)[0]]
+    found, _ = records.everything(project)
     return {record.id: record.filed.seal for record in history.beside(found, project)}
 
 

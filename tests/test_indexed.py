@@ -72,14 +72,22 @@ def by_index(home):
 
 
 def by_reading(home):
-    found, problems = ledger.everything(home)
-    return [(glance.of(one.record), one.differs) for one in found], {
-        problem.place.file for problem in problems
-    }
+    entries = {entry.spec.name: entry for entry in registry.entries(home)}
+    found, problems = records.everything(home)
+    said = [
+        (
+            glance.of(record),
+            indexed.differs(entries[record.variant], record)
+            if record.variant in entries
+            else "the variant is gone",
+        )
+        for record in found
+    ]
+    return said, {problem.place.file for problem in problems}
 
 
 def row(home):
-    (found,) = [found for found in rows.load(home) if found.name == NAME]
+    (found,) = [found for found in rows.load(home)[0] if found.name == NAME]
     return found
 
 

@@ -330,10 +330,10 @@ def test_two_of_the_same_differ_by_nothing(effcc):
 
 def test_shipped_records_can_be_listed_shown_and_compared(shipped, monkeypatch, capsys):
     monkeypatch.chdir(shipped.root)
-    lines, problems = ledger.everything(shipped)
-    assert (len(lines) > 6, problems) == (True, [])
-    for line in lines:
-        assert cli.main(["results", "show", f"{line.record.variant}/{line.record.id}"]) == 0
-        sealed = line.record.filed.data["schema"] == 2
+    found, problems = records.everything(shipped)
+    assert (len(found) > 6, problems) == (True, [])
+    for record in found:
+        assert cli.main(["results", "show", f"{record.variant}/{record.id}"]) == 0
+        sealed = record.filed.data["schema"] == 2
         expected = ": sealed" if sealed else ": from before records were sealed"
         assert expected in capsys.readouterr().out.splitlines()[0]

@@ -463,7 +463,7 @@ def test_the_figures_of_the_shipped_page_are_those_that_the_command_lists(browse
 
     page = Models(*browser)
     page.open()
-    every = rows.load(shipped)
+    every, _ = rows.load(shipped)
     for text in ("", "measured.top1>98", "claimed.top1>77 macs<500M", "latency>0", "top5>99.9"):
         page.type(text)
         assert page.shown == [row.name for row in query.select(every, text)], text

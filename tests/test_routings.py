@@ -46,7 +46,7 @@ def test_each_reader_takes_its_own_kind(project):
     assert records.judged(results, project, NAME) == ([accuracy], [])
     assert records.judged(timings, project, NAME) == ([time], [])
     assert records.judged(routings, project, NAME) == ([routing], [])
-    assert {line.record.id for line in ledger.everything(project)[0]} == {
+    assert {record.id for record in records.everything(project)[0]} == {
         accuracy.id,
         time.id,
         routing.id,

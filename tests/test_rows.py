@@ -11,7 +11,7 @@ from effcc.catalog.timings import VARIANT
 
 
 def row(home, name="cc_b0_4e"):
-    (found,) = [row for row in rows.load(home) if row.name == name]
+    (found,) = [row for row in rows.load(home)[0] if row.name == name]
     return found
 
 
@@ -81,7 +81,7 @@ def test_json_says_all_that_a_row_does(project, capsys):
     timings.save(bench(project, "cc_b0_4e"), project)
     assert cli.main(["list", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == [json.loads(json.dumps(rows.plain(row))) for row in rows.load(project)]
+    assert found == [json.loads(json.dumps(rows.plain(row))) for row in rows.load(project)[0]]
     (one,) = [entry for entry in found if entry["name"] == "cc_b0_4e"]
     assert one["claimed"]["params"] == 13_310_000
     assert one["claimed"]["results"] == [{"dataset": "ImageNet", "top1": 0.7732, "top5": 0.9332}]

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effcc.catalog import indexed, registry, results, routings, timings
+from effcc.catalog import indexed, registry, results
 from effcc.catalog.glance import Glance, Kept
 from effcc.catalog.indexed import Line
-from effcc.catalog.registry import Entry
 from effcc.catalog.results import Record
 from effcc.catalog.routings import Routing
 from effcc.catalog.seal import sealed
 from effcc.catalog.spec import rule, settings_in_order
 from effcc.ground import garbage
-from effcc.ground.errors import Problem, UsageError
+from effcc.ground.errors import UsageError
 from effcc.ground.home import Home
 from effcc.ground.words import closest
 
@@ -24,14 +23,6 @@ from effcc.ground.words import closest
 _OWN = ("schema", "id", "date", "digest", "spec_digest", "seconds", "steps", "metrics", "curve")
 _OWN_TIMES = ("timings", "peaks", "machine", "rounds")
 _OWN_ROUTING = ("counts", "blocks", "specialists", "drift", "measured_by")
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A record beside the registry of today: `differs` says why it is not the variant's result."""
-
-    record: Kept
-    differs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +59,15 @@ def differing(home: Home) -> Callable[[Listed, Glance], str]:
     Of records that are like each other one is read.
 
     Raises:
-        BadFile: the registry or model-index has problems.
+        BadFile: model-index/ has problems.
     """
-    entries = {entry.spec.name: entry for entry in registry.entries(home)}
+    entries = {entry.spec.name: entry for entry in registry.sound(home)[0]}
+    wrong = {*registry.names(home)} - {*entries}
     known: dict[tuple[str, str], str] = {}
 
     def differs(one: Listed, seen: Glance) -> str:
         if one.variant not in entries:
-            return _GONE
+            return "the variant's file is wrong" if one.variant in wrong else "the variant is gone"
         if seen.own:
             return seen.own
         key = one.variant, seen.like
@@ -87,30 +79,6 @@ def differing(home: Home) -> Callable[[Listed, Glance], str]:
     return differs
 
 
-def everything(home: Home, variant: str | None = None) -> tuple[list[Standing], list[Problem]]:
-    """The records of a project or a variant, newest last; and the files that are none.
-
-    Every file is read: `listed` is the shorter way to say the same of many.
-
-    Raises:
-        UnknownVariant: nothing has this name.
-        BadFile: the registry or model-index has problems.
-    """
-    entries = {entry.spec.name: entry for entry in registry.entries(home)}
-    found, wrong = list[Standing](), list[Problem]()
-    for name in _folders(home, variant):
-        shelf = results.shelf(home, name)
-        for kind in (results.KIND, timings.KIND, routings.KIND):
-            records, problems = results.made(shelf, *kind)
-            found += [Standing(record, _differs(entries.get(name), record)) for record in records]
-            wrong += problems
-    return sorted(found, key=lambda one: (one.record.id, one.record.variant)), wrong
-
-
-def _differs(entry: Entry | None, record: Kept) -> str:
-    return indexed.differs(entry, record) if entry else _GONE
-
-
 def _folders(home: Home, variant: str | None) -> list[str]:
     folders = {path.name for path in home.results.glob("*") if path.is_dir()}
     if variant is None:
@@ -118,9 +86,6 @@ def _folders(home: Home, variant: str | None) -> list[str]:
     if variant not in folders:
         registry.file(variant, home)
     return [variant]
-
-
-_GONE = "the variant is gone"
 
 
 def find(word: str, home: Home) -> Kept:

@@ -97,8 +97,20 @@ def entries(home: Home, *, source: str | None = None) -> list[Entry]:
     Raises:
         BadFile: with the problems of all files at once.
     """
+    found, problems = sound(home, source=source)
+    if problems:
+        raise BadFile(*problems)
+    return found
+
+
+def sound(home: Home, *, source: str | None = None) -> tuple[list[Entry], list[Problem]]:
+    """The variants whose files are right, resolved, and the problems of all other files.
+
+    Raises:
+        BadFile: model-index/ has problems.
+    """
     claims = modelindex.load(home.model_index, home.root)
-    found, problems = [], set[Problem]()
+    found, problems = list[Entry](), set[Problem]()
     for name in names(home):
         try:
             files = read_files(file(name, home), home, claims)
@@ -106,9 +118,7 @@ def entries(home: Home, *, source: str | None = None) -> list[Entry]:
             found.append(Entry(claims[spec.entry], spec, files))
         except BadFile as error:
             problems.update(error.problems)
-    if problems:
-        raise BadFile(*problems)
-    return found
+    return found, list(problems)
 
 
 def on(entries: Iterable[Entry], source: str) -> list[Spec]:

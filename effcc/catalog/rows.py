@@ -16,6 +16,7 @@ from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.timings import VARIANT, Bench
 from effcc.claims.claim import Claim
+from effcc.ground.errors import Problem
 from effcc.ground.home import Home
 
 CLAIMED: Literal["claimed"] = "claimed"
@@ -66,13 +67,14 @@ class Row:
         return [result for result in self.results if result.kind == kind]
 
 
-def load(home: Home) -> list[Row]:
-    """A row for each variant of a project, by name.
+def load(home: Home) -> tuple[list[Row], list[Problem]]:
+    """A row for each variant of a project whose files are right, by name; problems of the others.
 
     Raises:
-        BadFile: with the problems of all files at once.
+        BadFile: model-index/ has problems.
     """
-    return [_loaded(entry, home) for entry in registry.entries(home)]
+    entries, problems = registry.sound(home)
+    return [_loaded(entry, home) for entry in entries], problems
 
 
 def make(entry: Entry, cost: Cost, headlines: Sequence[Run], bench: Bench | None) -> Row:

@@ -42,6 +42,10 @@ class OutOfMemory(Failed):
     """A step needs more memory than there is."""
 
 
+class Unequipped(UserError):
+    """A package is missing that something in the trainer's settings wants."""
+
+
 class Unwritable(UserError):
     """A run's files could not be written; the checkpoint before is whole."""
 
@@ -151,8 +155,8 @@ _ELSEWHERE = "the loss of another process is infinite or no number; that process
 
 @contextmanager
 def explained(batch_size: int) -> Generator[None]:
-    """What ends a trainer's work from beside it, in a line; raises as the two inside."""
-    with enough_memory(batch_size), loaders_alive():
+    """What ends a trainer's work from beside it, in a line; raises as the three inside."""
+    with enough_memory(batch_size), loaders_alive(), equipped():
         yield
 
 
@@ -190,6 +194,19 @@ def loaders_alive() -> Generator[None]:
         raise LostProcess(
             f"a process that loads images {how[1]} (if memory ran out, lower --data.workers)"
         ) from None
+
+
+@contextmanager
+def equipped() -> Generator[None]:
+    """Say in one line that a part of the trainer wants a package that is not installed.
+
+    Raises:
+        Unequipped: one did, once it was set up; DeviceStatsMonitor wants psutil.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise Unequipped(f"trainer: {' '.join(str(error).split())}") from None
 
 
 # What torch says, in a handler of the signal that a child has ended, and while it waits for one.
