@@ -118,6 +118,8 @@ def _now(
 
     spec, source = run.prepare(spec)
     rerun.same_images(record, source)
+    if spec.recipe.pretrained and not weights:
+        rerun.same_start(record, spec)
     if threads := _threads(record):
         process.take_threads(threads)
     with _place(at, keep=args.record) as place:

@@ -58,6 +58,24 @@ def weights(record: Record, at: Home, named: str | None) -> Path:
     return path.resolve()
 
 
+def same_start(record: Record, spec: Spec) -> None:
+    """Hold the file that a training starts from against the one that the record's started from.
+
+    Raises:
+        NotTheSame: it holds something else now.
+    """
+    from effcc.ground import files
+    from effcc.nn import transfer
+
+    path = transfer.file(spec, spec.recipe.pretrained)
+    then = record.start.get("sha256")
+    if then and path.is_file() and (now := files.sha256(path)) != then:
+        raise NotTheSame(
+            f"{path}: sha256 {now[:12]}, and the record's run started from {then[:12]}; put that "
+            "file there"
+        )
+
+
 @contextmanager
 def overlay(record: Record, *, complete: bool) -> Generator[Path]:
     """The record's settings as a file to lay over a variant's; its data says how many classes.

@@ -254,6 +254,14 @@ def test_a_curve_is_drawn_and_told(project):
     assert "dashed" not in text
 
 
+def test_a_run_that_began_with_other_weights_says_with_which(project):
+    start = {"path": "weights/b0.pth", "sha256": "ef" * 32, "bytes": 1000}
+    results.save(record(project, start=start), project)
+    cards.write(project)
+    row = "of a run that began with those of `weights/b0.pth`, `sha256:efefefefefef"
+    assert row in (project.models / "cc_pico_4e.md").read_text("utf-8")
+
+
 def test_a_curve_with_raw_weights_says_which_lines_are_theirs(project):
     curve = [
         {"epoch": e, "val_top1": 0.5, "raw_val_top1": 0.4, "raw_val_loss": 1.0} for e in (1, 2)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import json
 import os
 
 import pytest
@@ -11,6 +12,8 @@ from rich.console import Console
 
 import effcc
 from effcc import cli
+from effcc.catalog import results
+from effcc.ground import files
 from effcc.nn import published, transfer, weights
 from effcc.nn.efficientnet import build, unfilled
 from effcc.nn.published import Published
@@ -218,6 +221,7 @@ def test_a_fit_starts_from_published_weights_and_the_record_says_so(publish, pro
     assert "started from" in out.getvalue()
     assert "the classifier starts afresh: 1,000 classes there, 10 here" in out.getvalue()
     assert record.overrides["recipe.pretrained"] is True
+    assert record.start["sha256"] == files.sha256(tmp_path / "thousand.pth")
     start = torch.load(tmp_path / "thousand.pth", weights_only=True)
     end = weights.read(project.root / record.checkpoint["path"]).weights
     torch.testing.assert_close(end["conv_head.weight"], start["conv_head.weight"])
@@ -231,7 +235,8 @@ def test_a_fit_starts_from_published_weights_and_the_record_says_so(publish, pro
     settings = FIT | {"recipe.epochs": 2}
     spec, source = run.prepare(effcc.load("cc_pico_4e", source="digits", settings=settings))
     checkpoint = project.root / record.checkpoint["path"]
-    assert run.fit(spec, source, project, Console(file=out), "effcc fit", checkpoint)
+    further = run.fit(spec, source, project, Console(file=out), "effcc fit", checkpoint)
+    assert further.start == record.start
 
 
 def test_a_fit_starts_from_a_file_that_is_named(project, file, donor):
@@ -241,8 +246,31 @@ def test_a_fit_starts_from_a_file_that_is_named(project, file, donor):
     record = run.fit(spec, source, project, Console(file=out, width=200), "effcc fit")
     assert f"started from {file}" in out.getvalue()
     assert record.overrides["recipe.pretrained"] == str(file)
+    assert record.start == {
+        "path": project.shown(file),
+        "sha256": files.sha256(file),
+        "bytes": file.stat().st_size,
+    }
     end = weights.read(project.root / record.checkpoint["path"]).weights
     assert end["blocks.2.0.conv_dw.weight"].equal(donor.state_dict()["blocks.2.0.conv_dw.weight"])
+
+
+def test_a_run_comes_back_only_from_the_file_that_it_began_with(project, file, monkeypatch, capsys):
+    monkeypatch.chdir(project.root)
+    settings = FIT | {"recipe.pretrained": str(file)}
+    words = [
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in settings.items()
+    ]
+    assert cli.main(["fit", "--config", "registry/cc_pico_4e.yaml", *words]) == 0
+    (record,) = results.load(project, "cc_pico_4e")
+    assert record.start["sha256"] == files.sha256(file)
+    assert cli.main(["reproduce", record.id]) == 0
+    assert "the same" in capsys.readouterr().out
+    file.write_bytes(file.read_bytes() + b"more")
+    assert cli.main(["reproduce", record.id]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"the record's run started from {record.start['sha256'][:12]}" in line
 
 
 class Payload:

@@ -85,6 +85,7 @@ class Record:
     device: Mapping[str, str | int]
     checkpoint: Mapping[str, Any]
     engine: str = NETWORK
+    start: Mapping[str, Any] = field(default_factory=dict)  # empty: its weights were drawn
     filed: Filed | None = field(default=None, compare=False, repr=False)  # None: not yet written
 
     def place(self, *path: str | int) -> Place:
@@ -230,6 +231,8 @@ def plain(record: Record) -> dict[str, Any]:
         known = {key: v for key, v in asdict(metric).items() if v is not None}
         data["metrics"][name] = known
     del data["filed"]
+    if not record.start:
+        del data["start"]
     return data
 
 

@@ -30,21 +30,17 @@ _CLASSIFIER = ("classifier.weight", "classifier.bias")
 def begin(
     model: EfficientNet, spec: Spec, pretrained: bool | str | os.PathLike[str]
 ) -> tuple[str, ...]:
-    """Start from a file's weights, or with True from published ones; as these functions do."""
-    if pretrained is True:
-        return from_published(model, spec)
-    return from_file(model, spec, Path(str(pretrained)))
+    """Start from the weights of `file`; returns and raises as `start` and `file`."""
+    return from_file(model, spec, file(spec, pretrained))
 
 
-def from_published(model: EfficientNet, spec: Spec) -> tuple[str, ...]:
-    """Start from the variant's published weights, fetched if they are not in the cache.
-
-    Returns and raises as `start`; besides:
+def file(spec: Spec, pretrained: bool | str | os.PathLike[str]) -> Path:
+    """The file to start from: with True the published one, fetched if it is not in the cache.
 
     Raises:
         NotPublished, BadDownload: there are no such weights, or they cannot be had.
     """
-    return from_file(model, spec, published.pull(Published.of(spec)))
+    return published.pull(Published.of(spec)) if pretrained is True else Path(str(pretrained))
 
 
 def from_file(model: EfficientNet, spec: Spec, path: Path) -> tuple[str, ...]:

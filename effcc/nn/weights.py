@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,7 @@ class Checkpoint:
     variant: str = ""
     classes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    start: Mapping[str, Any] = field(default_factory=dict)  # the file that its run began with
     epochs: int = 0  # trained to their end
     steps: int = 0
     history: History = field(default_factory=History, repr=False)
@@ -180,7 +182,18 @@ def _checkpoint(path: Path, state: Mapping[Any, Any], ours: dict[str, Any]) -> C
         settings={
             key: value for key, value in _of(ours, "settings", dict).items() if _is_plain(value)
         },
+        start=_start(_of(ours, "start", dict)),
     )
+
+
+def _start(written: Mapping[str, Any]) -> dict[str, Any]:
+    """The file that a run began with, as records have it; empty if that is not what is written."""
+    kinds = {"path": str, "sha256": str, "bytes": int}
+    if any(type(written.get(key)) is not kind for key, kind in kinds.items()):
+        return {}
+    if not re.fullmatch("[0-9a-f]{64}", written["sha256"], re.ASCII):
+        return {}
+    return {key: written[key] for key in kinds} | {"path": in_a_line(written["path"])}
 
 
 def _is_plain(value: Any) -> bool:

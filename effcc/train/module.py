@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Self
 
 import lightning as L
@@ -41,6 +42,7 @@ class CondConvModule(L.LightningModule):
     def __init__(self, spec: Spec, classes: tuple[str, ...] = (), *, fresh: bool = True) -> None:
         super().__init__()
         self.spec, self.classes = spec, classes
+        self.start: Mapping[str, Any] = {}  # the file of the weights that it began with, if any
         recipe = spec.recipe
         model = (
             build(
@@ -237,4 +239,5 @@ class CondConvModule(L.LightningModule):
             "variant": self.spec.name,
             "classes": list(self.classes),
             "settings": self.spec.settings() | {"seed": self.spec.seed},
+            "start": dict(self.start),
         }

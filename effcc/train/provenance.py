@@ -78,7 +78,7 @@ def device(kind: str, count: int) -> dict[str, str | int]:
 
 
 def checkpoint(path: Path, home: Home) -> dict[str, Any]:
-    """Which weights were measured."""
+    """Which weights were measured, or started from."""
     return {
         "path": home.shown(path),
         "sha256": files.sha256(path),

@@ -132,16 +132,20 @@ def fit(
         raise weights.BadCheckpoint(f"{saved.path}: weights alone, not a run that could go on")
     if saved:
         weights.load(module.model, spec.network, saved)
+        module.start = saved.start
         optim.check_same_groups(saved.settings.get("recipe") or {}, spec.recipe)
     elif spec.recipe.pretrained:
-        for line in transfer.begin(module.model, spec, spec.recipe.pretrained):
+        path = transfer.file(spec, spec.recipe.pretrained)
+        for line in transfer.from_file(module.model, spec, path):
             console.print(line, highlight=False, markup=False)
+        module.start = provenance.checkpoint(path, home)
     if compiled:
         module.model.compile()  # in place: names and checkpoints stay as they are
     arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and _is_over(saved, arguments, home, spec.name):
         run = _Run(spec, source, home, "fit", command, _id(spec, "fit", home))
-        return run.record(_measure(module, data, arguments), saved.path, saved.history)
+        measured = _measure(module, data, arguments)
+        return run.record(measured, saved.path, saved.history, saved.start)
     run = _Run.begin(spec, source, home, "fit", command)
     averaging = averages(spec.recipe.ema_decay, sharded=arguments.get("strategy") == "fsdp")
     curve, asked = Curve(), Signals()
@@ -176,7 +180,7 @@ def fit(
         number = asked.received or signal.SIGTERM
         by = "" if number == signal.SIGINT else f" by {number.name}"
         raise Interrupted(f"stopped {where}{by}; {how}", number) from None
-    return run.record(measured, run.checkpoint, history)
+    return run.record(measured, run.checkpoint, history, module.start)
 
 
 def evaluate(
@@ -202,7 +206,8 @@ def evaluate(
         measured = _measure(module, data, ranks.launched(spec.trainer), split, engine)
     finally:
         data.end()
-    return run.record(measured, checkpoint.path, History(seconds=time.monotonic() - started))
+    history = History(seconds=time.monotonic() - started)
+    return run.record(measured, checkpoint.path, history, checkpoint.start)
 
 
 def predict(
@@ -304,7 +309,9 @@ class _Run:
         """The last one."""
         return self.folder / checkpoints.LAST
 
-    def record(self, measured: _Measured, checkpoint: Path, history: History) -> Record | None:
+    def record(
+        self, measured: _Measured, checkpoint: Path, history: History, start: Mapping[str, Any]
+    ) -> Record | None:
         """The run's record; None in all but the first of several processes."""
         if not process.is_first():
             return None
@@ -334,6 +341,7 @@ class _Run:
             device=measured.device,
             checkpoint=provenance.checkpoint(checkpoint, self.home),
             engine=measured.engine,
+            start=start,
         )
 
 
