@@ -56,7 +56,8 @@ def versions(*more: str) -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    # Which CUDA it was built for is only in its own name for itself, in some wheels.
+    return found | {"torch": str(torch.__version__)}
 
 
 def device(kind: str, count: int) -> dict[str, str | int]:
