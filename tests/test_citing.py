@@ -179,6 +179,17 @@ def test_persons_are_cited_by_their_names_and_what_the_file_leaves_out_is_left_o
     assert entry.title == "My tool"
 
 
+def test_what_tex_would_take_for_more_than_a_letter_is_escaped(project):
+    project.citation.write_text(
+        'title: "R&D_1 {a"\nabstract: "100 % of C#, ~$5 ^2 \\\\ }."\nauthors: [{name: "A & B"}]\n'
+    )
+    text = re.search(r"^@software.*?^}", citing.page(project), re.DOTALL | re.MULTILINE)[0]
+    assert r"author  = {{A \& B}}" in text
+    assert r"{R\&D\_1 \textbraceleft{}a}: 100 \% of C\#, \textasciitilde{}\$5" in text
+    assert text.count("{") == text.count("}")
+    assert set(bibtex.parse(text).fields) == {"author", "title"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -14,6 +14,13 @@ from effcc.ground.home import Home
 from effcc.ground.page import PAGES
 from effcc.report import cards
 
+# What TeX takes for more than a letter. Braces have names: BibTeX counts them, escaped or not.
+_TEX = str.maketrans(
+    {each: f"\\{each}" for each in "&%$#_"}
+    | {"{": r"\textbraceleft{}", "}": r"\textbraceright{}", "\\": r"\textbackslash{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cited:
@@ -40,12 +47,12 @@ def page(home: Home) -> str:
 
 def _bibtex(software: Software) -> str:
     """The software as BibTeX; `@software` is biblatex's, and older styles take it for `@misc`."""
-    about = f": {software.abstract.rstrip('.')}" if software.abstract else ""
+    about = f": {_tex(software.abstract.rstrip('.'))}" if software.abstract else ""
     fields = {
         "author": " and ".join(map(_called, software.authors)),
-        "title": f"{{{software.title}}}{about}",
-        "version": software.version,
-        "license": software.license,
+        "title": f"{{{_tex(software.title)}}}{about}",
+        "version": _tex(software.version),
+        "license": _tex(software.license),
     }
     lines = [f"  {key:<7} = {{{value}}}" for key, value in fields.items() if value]
     key = re.sub(r"[^A-Za-z0-9_-]+", "-", software.title).strip("-") or "software"
@@ -55,8 +62,12 @@ def _bibtex(software: Software) -> str:
 def _called(author: Author) -> str:
     """An author as BibTeX takes names apart; an entity's name is whole."""
     if not author.is_person:
-        return f"{{{author.name}}}"
-    return ", ".join(filter(None, (author.family, author.suffix, author.given)))
+        return f"{{{_tex(author.name)}}}"
+    return ", ".join(map(_tex, filter(None, (author.family, author.suffix, author.given))))
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)
 
 
 def _papers(home: Home) -> Iterator[Cited]:
