@@ -58,9 +58,10 @@ def _list(words: Sequence[str], as_json: bool, whole: bool) -> int:
         *("seal", "differs from the registry"),
     )
     cells = [_cells(*seen(one)) for one in shown]
-    terminal.say(
-        terminal.table(heads, cells) if cells else "nothing was measured yet: effcc fit does"
-    )
+    if cells:
+        terminal.say(terminal.table(heads, cells, last_yields=True))
+    else:
+        terminal.say("nothing was measured yet: effcc fit does")
     wrong = {at.shown(one.path(at)) for one in files if one.line.is_wrong}
     wrong |= {name for name, seal in seals.items() if seal is Seal.BROKEN}
     if wrong:

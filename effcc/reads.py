@@ -33,7 +33,8 @@ def list_(args: argparse.Namespace) -> int:
         terminal.say_data([rows.plain(row) for row in found])
         return 0
     if found:
-        terminal.say(terminal.table(_HEADS, [_cells(row) for row in found]))
+        cells = [_cells(row) for row in found]
+        terminal.say(terminal.table(_HEADS, cells, last_yields=True))
     if len(found) < len(every):
         terminal.say(f"{len(found)} of {many(len(every), 'variant')}", error=True)
     if problems:  # one wrong file hides no variant but its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,15 +66,19 @@ def plain(text: str) -> str:
     return escape(text)
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, last_yields: bool = False) -> str:
+    """Columns as wide as their widest cell; the last may yield where a terminal is narrower."""
     rows = [tuple(map(in_a_line, row)) for row in rows]
     heads = tuple(map(in_a_line, heads))
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
-    return "\n".join(
+    lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (heads, *rows)
-    )
+    ]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if last_yields and sum(widths[:-1]) + 2 * len(widths) <= room:
+        lines = [line if len(line) <= room else f"{line[: room - 1]}…" for line in lines]
+    return "\n".join(lines)
 
 
 def numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], names: int = 0) -> list[str]:

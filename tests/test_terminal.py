@@ -3,7 +3,10 @@
 import contextlib
 import io
 import json
+import os
 import re
+import shutil
+import sys
 import unicodedata
 from dataclasses import replace
 
@@ -135,3 +138,20 @@ def test_what_a_file_says_is_no_markup(said, monkeypatch):
 
 def test_a_table_prints_what_a_file_says_as_words():
     assert terminal.table(("a",), [("\x1b[2J\n",)]) == "a\n\\x1b[2J\\n"
+
+
+@pytest.mark.parametrize("width", [30, 24, 23])
+def test_the_last_column_yields_to_a_narrow_terminal_and_to_nothing_else(monkeypatch, width):
+    """24: what the first takes, the space before the second, and room for a letter and a mark."""
+    rows = [("a" * 20, "in so many words"), ("b", "short")]
+    whole = terminal.table(("name", "said"), rows, last_yields=True)
+    assert whole.splitlines()[1].endswith("in so many words")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((width, 9)))
+    lines = terminal.table(("name", "said"), rows, last_yields=True).splitlines()
+    if width == 23:
+        assert lines == whole.splitlines()
+    else:
+        assert max(map(len, lines)) == width
+        assert [line.endswith("…") for line in lines] == [width == 24, True, width == 24]
+    assert terminal.table(("name", "said"), rows) == whole
