@@ -149,10 +149,15 @@ def same_images(record: Record, source: Source) -> None:
     here = next((of for of in map(source.split, names) if of.name == data.split), None)
     if here is None:
         raise NotTheSame(f"other images: {source.title} has no split {data.split[:80]!r}")
-    train = len(source.split("train")) if data.train_images else 0
+    train = source.split("train") if data.train_images else None
     for what, then, now in (
         ("fingerprint", data.fingerprint, here.fingerprint),
-        ("number of training images", data.train_images, train),
+        ("number of training images", data.train_images, len(train) if train else 0),
+        (
+            "fingerprint of the training images",
+            data.train_fingerprint,
+            train.fingerprint if train and data.train_fingerprint else "",
+        ),
         ("number of classes", data.classes, len(source.classes)),
     ):
         if then != now:

@@ -206,6 +206,7 @@ def test_a_checkpoint_that_is_gone_or_another_is_named(effcc, tmp_path):
     [
         ({"fingerprint": "sha256:" + "ab" * 32}, "fingerprint"),
         ({"train_images": 99}, "number of training images"),
+        ({"train_fingerprint": "sha256:" + "ab" * 32}, "fingerprint of the training images"),
         ({"classes": 11}, "number of classes"),
     ],
 )

@@ -115,6 +115,7 @@ def test_a_fit_leaves_a_checkpoint_and_a_record_of_where_it_came_from(once, home
     assert record.seed == spec.seed
     assert record.dataset.fingerprint == source.split("test").fingerprint
     assert (record.dataset.images, record.dataset.train_images) == (360, 1257)
+    assert record.dataset.train_fingerprint == source.split("train").fingerprint
     assert (record.dataset.split, record.dataset.classes) == ("test", 10)
     assert record.steps == 3
     assert [point["epoch"] for point in record.curve] == [1]

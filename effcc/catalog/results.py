@@ -50,7 +50,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The images a measurement was made on; the fingerprint changes when they do."""
+    """The images a measurement was made on; a fingerprint changes when they do."""
 
     name: str
     title: str
@@ -59,6 +59,7 @@ class Dataset:
     classes: int
     fingerprint: str
     train_images: int = 0
+    train_fingerprint: str = ""  # of the images that were trained on; empty if that is not known
     unreadable: int = 0  # images of the split that could not be decoded and do not count
 
 
@@ -233,7 +234,13 @@ def plain(record: Record) -> dict[str, Any]:
     del data["filed"]
     if not record.start:
         del data["start"]
+    data["dataset"] = images(record.dataset)
     return data
+
+
+def images(dataset: Dataset) -> dict[str, Any]:
+    """The images of a record of any kind as it is written: nothing is said of what is not known."""
+    return {key: value for key, value in asdict(dataset).items() if value != ""}
 
 
 def write(data: Mapping[str, Any], home: Home) -> Path:

@@ -210,6 +210,7 @@ def save(routing: Routing, home: Home) -> Path:
     """
     data = asdict(replace(routing, filed=None))
     del data["filed"]
+    data["dataset"] = results.images(routing.dataset)
     for block in data["blocks"]:
         for name in ("means", "spreads"):
             block[name] = [_written(row) for row in block[name]]

@@ -24,8 +24,9 @@ PACKAGES = (
 )
 
 
-def images(source: Source, split: Split, unreadable: int, train_images: int = 0) -> Dataset:
-    """The images that something was measured on, as a record has them."""
+def images(source: Source, split: Split, unreadable: int, *, trained: bool = False) -> Dataset:
+    """The images that something was measured on, as a record has them, and trained on if it was."""
+    train = source.split("train") if trained else None
     return Dataset(
         name=source.name,
         title=source.title,
@@ -33,7 +34,8 @@ def images(source: Source, split: Split, unreadable: int, train_images: int = 0)
         images=len(split),
         classes=len(source.classes),
         fingerprint=split.fingerprint,
-        train_images=train_images,
+        train_images=len(train) if train else 0,
+        train_fingerprint=train.fingerprint if train else "",
         unreadable=unreadable,
     )
 

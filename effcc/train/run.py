@@ -327,10 +327,7 @@ class _Run:
             overrides=spec.overrides(),
             seed=spec.seed,
             dataset=provenance.images(
-                source,
-                images,
-                measured.unreadable,
-                len(source.split("train")) if self.verb == "fit" else 0,
+                source, images, measured.unreadable, trained=self.verb == "fit"
             ),
             metrics=measured.metrics,
             curve=history.points,
