@@ -36,7 +36,7 @@ def test_everything_beside_results_is_listed():
 def test_a_collection_is_listed_once_and_belonging_to_it_for_each():
     result = Result("T", "D", {})
     theirs = Collection("c", metadata={"LR": Fact(0.1, "0.10")}, results=(result,))
-    own, none = Claim("a", theirs, results=(result,)), Claim("b", theirs)
+    own, none = Claim("a", collection=theirs, results=(result,)), Claim("b", collection=theirs)
     listed = ["Models.a.In Collection", "Collections.c.Metadata.LR", "Models.b.In Collection"]
     assert keys([own, none]) == listed
     # Results that nobody inherits are nowhere in the text.

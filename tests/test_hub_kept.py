@@ -47,11 +47,17 @@ def test_a_source_with_more_to_say_stays_with_its_result():
 def test_the_first_paper_with_a_link_is_the_source_the_models_before_the_collections():
     linked, bare = Paper("t", drawn.PAPER), Paper("u", None)
     collection = Collection("c", papers=(linked,))
-    assert hub_kept.paper_as_source(Claim("a", collection, results=(result(),))) == ("c", linked)
-    own = Claim("a", collection, papers=(bare, linked), results=(result(),))
+    assert hub_kept.paper_as_source(Claim("a", collection=collection, results=(result(),))) == (
+        "c",
+        linked,
+    )
+    own = Claim("a", collection=collection, papers=(bare, linked), results=(result(),))
     assert hub_kept.paper_as_source(own) == ("a", linked)
     # A model with a paper of its own does not cite its collection's.
-    assert hub_kept.paper_as_source(Claim("a", collection, (bare,), results=(result(),))) is None
+    assert (
+        hub_kept.paper_as_source(Claim("a", (bare,), collection=collection, results=(result(),)))
+        is None
+    )
 
 
 def test_no_paper_is_a_source_where_all_results_have_theirs():

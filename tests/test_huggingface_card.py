@@ -149,7 +149,7 @@ def test_a_source_that_is_no_paper_stays_with_its_results():
 
 def test_a_model_without_results_has_its_collections():
     collection = Collection("c", results=(Result("T", "D", {"m": Fact(1, "1")}),))
-    (back,), _ = read(card(Claim("a", collection)))
+    (back,), _ = read(card(Claim("a", collection=collection)))
     assert back.results == collection.results
 
 

@@ -75,14 +75,19 @@ def test_a_key_without_a_value_is_left_out():
 
 def test_models_of_one_collection_stay_in_one():
     theirs = Collection("c", metadata=facts(LR="0.1") | {"Params(M)": Fact(6.5, "6.5")})
-    first, second = metafiles.understood([Claim("a", theirs), Claim("b", theirs)])
+    first, second = metafiles.understood(
+        [Claim("a", collection=theirs), Claim("b", collection=theirs)]
+    )
     assert first.collection is second.collection
     assert first.collection.metadata["Parameters"].text == "6.5M"
 
 
 def test_a_page_holds_the_claims_and_their_citations():
     theirs = Collection("A_B <c>", metadata=facts(LR="0.10"))
-    claims = [Claim("a", theirs, bibtex=("@misc{a}",)), Claim("b", theirs, bibtex=("@misc{a}",))]
+    claims = [
+        Claim("a", collection=theirs, bibtex=("@misc{a}",)),
+        Claim("b", collection=theirs, bibtex=("@misc{a}",)),
+    ]
     text = metafiles.page(claims, "metafile.yml")
     assert text.startswith("# A\\_B \\<c\\>\n\nClaims of others, converted from `metafile.yml`.\n")
     assert text.count("@misc{a}") == 1

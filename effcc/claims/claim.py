@@ -121,8 +121,11 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
-    """Models published together. What it says holds for each of them that says nothing else."""
+class Stated:
+    """What an entry of a model-index says, be it a model's or a collection's.
+
+    `extra` holds the keys that the format does not know, as they stand.
+    """
 
     name: str
     papers: tuple[Paper, ...] = ()
@@ -137,25 +140,19 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Collection(Stated):
+    """Models published together. What it says holds for each of them that says nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Stated):
     """Everything one entry of a model-index says of one model.
 
-    The fields hold what the entry itself says; `facts` and `cited` add what it inherits. `extra`
-    holds the keys that the format does not know, as they stand. `bibtex` holds the BibTeX entries
-    printed on the entry's page, in order.
+    The fields hold what the entry itself says; `facts` and `cited` add what it inherits. `bibtex`
+    holds the BibTeX entries printed on the entry's page, in order.
     """
 
-    name: str
     collection: Collection | None = None
-    papers: tuple[Paper, ...] = ()
-    metadata: Mapping[str, Fact] = field(default_factory=dict)
-    code: str | None = None
-    code_version: str | None = None
-    weights: tuple[str, ...] = ()
-    readme: str | None = None
-    results: tuple[Result, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    place: Place = field(default=Place(""), compare=False)
     bibtex: tuple[str, ...] = field(default=(), compare=False)
 
     @property
