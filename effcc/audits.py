@@ -23,7 +23,7 @@ _WEIGHTS = (".ckpt", ".pth", ".pt", ".bin", ".safetensors")
 
 def audit(args: argparse.Namespace) -> int:
     """Print what settings, records and checkpoints could have imported, and what is refused."""
-    from effcc.catalog import imports, reach, registry
+    from effcc.catalog import imports, layers, reach
 
     found: dict[Lead, None] = {}
     problems: list[Problem] = []
@@ -34,7 +34,7 @@ def audit(args: argparse.Namespace) -> int:
         except BadFile as error:
             problems += error.problems
     if args.flags:
-        found |= dict.fromkeys(reach.of(registry.typed(args.flags), typed=True))
+        found |= dict.fromkeys(reach.of(layers.typed(args.flags), typed=True))
     if args.json and problems:
         raise BadFile(*dict.fromkeys(problems))
     refused = sum(bool(lead.why) for lead in found)
@@ -56,7 +56,7 @@ def audit(args: argparse.Namespace) -> int:
 
 
 def _in_file(path: Path) -> Iterator[Lead]:
-    from effcc.catalog import reach, registry
+    from effcc.catalog import layers, reach
     from effcc.ground import document
 
     if not path.is_file():
@@ -70,7 +70,7 @@ def _in_file(path: Path) -> Iterator[Lead]:
     else:
         alone = document.read(path, at.shown(path))
         yield from reach.of(alone)
-        for settings in registry.around(path, at):
+        for settings in layers.around(path, at):
             yield from reach.of(settings)
         yield from _published(alone, at)
 

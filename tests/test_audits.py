@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from effcc import cli
-from effcc.catalog import registry
+from effcc.catalog import layers
 from effcc.nn import pickles, screen, weights
 from effcc.nn.weights import BadCheckpoint
 
@@ -284,7 +284,7 @@ def test_what_torch_itself_calls_unsafe_is_what_we_do(tmp_path):
 
 
 def test_around_a_variant_stand_the_profiles_of_all_sources(shipped):
-    documents = registry.around(shipped.registry / "cc_b0_4e.yaml", shipped)
+    documents = layers.around(shipped.registry / "cc_b0_4e.yaml", shipped)
     names = [document.file for document in documents]
     assert names[0] == "registry/cc_b0_4e.yaml"
     profiles = {path.stem for path in shipped.shared.glob("*.yaml")}

@@ -6,6 +6,7 @@ import pytest
 
 import effcc
 from effcc.catalog import registry
+from effcc.catalog.layers import CLAIMED
 from effcc.catalog.registry import UnknownVariant
 from effcc.catalog.spec import Dispute, Weights
 from effcc.ground.document import BadFile
@@ -133,7 +134,7 @@ def check_origin(home, setting, origin):
     file, _, number = origin.place.partition(":")
     line = (home.root / file).read_text("utf-8").splitlines()[int(number) - 1]
     if origin.layer == "claim":
-        key = next(key for key, target in registry.CLAIMED.items() if target == setting)
+        key = next(key for key, target in CLAIMED.items() if target == setting)
     else:
         key = setting.rpartition(".")[2]
     assert line.strip().startswith(f"{key}:")

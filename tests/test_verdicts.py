@@ -9,7 +9,7 @@ from records import record
 
 import effcc
 from effcc import cli, verdicts
-from effcc.catalog import registry, results
+from effcc.catalog import layers, registry, results
 from effcc.claims.claim import Fact
 from effcc.nn.census import census
 from effcc.nn.efficientnet import unfilled
@@ -161,7 +161,7 @@ def test_a_figure_that_agrees_has_no_reason_of_somebody_elses(run):
 def test_what_the_registry_takes_from_the_entry_is_not_compared_with_it(run):
     found = figures(run("verify", "cc_b0_4e", "--json")[1], "cc_b0_4e")
     own = {"LR"}  # what the registry states itself
-    for key in registry.CLAIMED.keys() - own:
+    for key in layers.CLAIMED.keys() - own:
         told = (found[key]["verdict"], found[key]["computed"])
         assert told == ("not compared", "taken from the entry"), key
     assert found["LR"]["verdict"] == "disputed"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from records import record
 
-from effcc.catalog import registry
+from effcc.catalog import layers, registry
 from effcc.catalog.results import Run, accuracy
 from effcc.claims import modelindex
 from effcc.claims.claim import Fact
@@ -221,7 +221,7 @@ def test_the_published_training_techniques_are_ours_too(shipped, name):
     ],
 )
 def test_a_claimed_setting_is_compared_if_the_registry_states_it_too(project, key, claimed, other):
-    section, setting = registry.CLAIMED[key].split(".")
+    section, setting = layers.CLAIMED[key].split(".")
     row = rows(project, "cc_b0_4e")[key]
     assert (row.verdict, row.computed) == (NOT_COMPARED, verify.TAKEN)
     assert row.claimed == claimed.strip("'")

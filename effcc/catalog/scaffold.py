@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from effcc.catalog import registry
+from effcc.catalog import layers, registry
 from effcc.claims import bibtex, modelindex
 from effcc.claims.claim import Claim
 from effcc.ground import files
@@ -89,7 +89,7 @@ def new(name: str, base: str, home: Home, *, within: Path | None = None) -> tupl
         UnknownVariant: there is no `base`.
         BadFile: the project has problems already.
     """
-    if not registry.NAME.fullmatch(name):
+    if not layers.NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is no name for a variant; use a-z, 0-9 and _, at most 64 of them"
         )

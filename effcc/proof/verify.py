@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from effcc.catalog.cost import Cost, count
-from effcc.catalog.registry import CLAIMED, Entry
+from effcc.catalog.layers import CLAIMED
+from effcc.catalog.registry import Entry
 from effcc.catalog.results import Run
 from effcc.catalog.spec import Origin, Spec
 from effcc.claims.claim import Claim, Fact

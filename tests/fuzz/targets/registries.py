@@ -7,7 +7,7 @@ from fuzz import shapes as of
 from hypothesis import strategies as st
 
 from effcc import terminal
-from effcc.catalog import cost, registry, schedule, schema, spec
+from effcc.catalog import cost, layers, registry, schedule, schema, spec
 from effcc.claims import modelindex
 from effcc.ground.errors import BadFile, UserError
 from effcc.proof import verify
@@ -93,7 +93,7 @@ def shapes():
 
 def run(packed, folder):
     """The file as every command reads it, and what is worked out of it before torch is there."""
-    registry._kept.cache_clear()  # two files of one size within a tick of the clock are one
+    layers._kept.cache_clear()  # two files of one size within a tick of the clock are one
     files = of.unpacked(packed, FILES)
     for name in FILES:
         (HOME.root / name).unlink(missing_ok=True)
