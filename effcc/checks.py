@@ -65,7 +65,12 @@ def _check_project(args: argparse.Namespace) -> int:
     where = {problem.place.file: str(at.root / problem.place.file) for problem in problems}
     counts = {"variants": len(entries), "records": named, "disputed": disputed}
     doubts = modelindex.check(modelindex.files_in(at.model_index), at.root)
-    _say(args, [*problems, *doubts.problems, *_left(at)], where | doubts.files, counts)
+    _say(
+        args,
+        [*problems, *doubts.problems, *_unsaid(entries), *_left(at)],
+        where | doubts.files,
+        counts,
+    )
     if args.format == "text":
         verdict = many(len(problems), "problem") if problems else "no problem"
         found = f"{many(len(entries), 'variant')}, {many(named, 'record')}"
@@ -73,6 +78,16 @@ def _check_project(args: argparse.Namespace) -> int:
         found += f" ({unsealed})" if unsealed else ""
         terminal.say(f"{found}: {verdict}, {many(disputed, 'claim')} disputed")
     return 1 if problems else 0
+
+
+def _unsaid(entries: Sequence[Entry]) -> Iterator[Problem]:
+    """Summaries that nobody has written yet; lists and cards show them, and the rest is right."""
+    from effcc.catalog import scaffold
+
+    for entry in entries:
+        if scaffold.UNSAID in entry.spec.summary:
+            _, variant = entry.files.layers[-1]
+            yield variant.problem(("summary",), "as effcc new wrote it; say what is different")
 
 
 def _left(at: home.Home) -> Iterator[Problem]:

@@ -1,7 +1,10 @@
 """A new variant begins as two files that pass every check."""
 
+import re
+
 import pytest
 
+from effcc import cli
 from effcc.catalog import registry, scaffold
 from effcc.catalog.registry import UnknownVariant
 from effcc.ground.errors import UsageError
@@ -21,6 +24,18 @@ def test_a_new_variant_passes_as_written(project, base):
     registry.entries(project, source="digits")
     assert verify.problems(entries) == []
     assert project.models / "cc_new.md" in cards.pages(project)
+
+
+def test_a_summary_that_nobody_wrote_is_no_problem_and_named(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.root)
+    variant, _ = scaffold.new("cc_new", "cc_b0_4e", project)
+    assert cli.main(["check"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    where = r"registry/cc_new\.yaml:\d+:\d+: summary: "
+    assert re.match(where + "as effcc new wrote it; say what is different", line)
+    variant.write_text(variant.read_text().replace(scaffold.UNSAID, "with a third more"))
+    assert cli.main(["check"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("base", BASES)

@@ -19,6 +19,9 @@ from effcc.ground.home import Home
 # Facts of an entry that its numbers or files prove: a new variant has none of them yet.
 _EARNED = ("FLOPs", "Parameters", "File Size", "ID", "Training Data")
 
+# What a new variant's summary asks for, until somebody says it.
+UNSAID = "say in a sentence what is different"
+
 _PAGE = """\
 # {name}
 
@@ -118,7 +121,7 @@ def _registry_text(name: str, base: str, original: Document) -> str:
     lines = original.text.splitlines()
     replaced = {
         "model": f"model: {name}",
-        "summary": f"summary: Like {base}, but say in a sentence what is different.",
+        "summary": f"summary: Like {base}, but {UNSAID}.",
     }
     for key, line in replaced.items():
         if (key,) in original.marks:
