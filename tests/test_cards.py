@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
@@ -440,10 +441,9 @@ ENVIRONMENTS = {
 }
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_the_committed_cards_come_out_the_same_anywhere(tmp_path, name):
-    """In another process, folder and root, with files in another order, of another age and mode."""
-    root = tmp_path / f"ein anderer Ort ü {name}"
+def elsewhere(folder, name):
+    """Cards in another process, folder and root, of files in another order, age and mode."""
+    root = folder / f"ein anderer Ort ü {name}"
     files = [
         *(ROOT / "registry").rglob("*.yaml"),
         *(ROOT / "registry").rglob("*.json"),
@@ -457,11 +457,25 @@ def test_the_committed_cards_come_out_the_same_anywhere(tmp_path, name):
         copy.chmod(0o400)
     done = subprocess.run(
         [sys.executable, "-c", "import os; os.umask(0o077)\n" + DOCS],
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"EFFCC_HOME": str(root), "PYTHONPATH": str(ROOT)} | ENVIRONMENTS[name],
         capture_output=True,
         text=True,
     )
+    return root, done
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory):
+    """That in every environment, two at a time."""
+    folder = tmp_path_factory.mktemp("everywhere")
+    with ThreadPoolExecutor(2) as pool:
+        return {name: pool.submit(elsewhere, folder, name) for name in ENVIRONMENTS}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_committed_cards_come_out_the_same_anywhere(everywhere, name):
+    root, done = everywhere[name].result()
     assert done.returncode == 0, done.stderr
     made = {path.name: path.read_bytes() for path in (root / "docs" / "models").iterdir()}
     assert made == {p.name: p.read_bytes() for p in (ROOT / "docs" / "models").iterdir()}

@@ -1,6 +1,8 @@
 """Readers are fed what they never expected: short runs here, long ones by `make fuzz`."""
 
+import functools
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fuzz import harness
@@ -45,18 +47,34 @@ def run(data, folder):
 """
 
 
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What came of a target, by engine; they are processes of their own and run side by side."""
+
+    def run(name, engine, corpus):
+        if (kept := harness.HERE / "corpus" / name).is_dir():  # else nothing of it ever failed
+            shutil.copytree(kept, corpus)
+        failed = len(list(corpus.glob("*")))
+        bounds = {"runs": RUNS, "seed": 1, "seconds": SECONDS}
+        return failed, harness.run(TARGETS[name], engine, corpus, **bounds)
+
+    @functools.cache
+    def of(name):
+        folder = tmp_path_factory.mktemp(name)
+        engines = [e for e in harness.ENGINES if e != "atheris" or not harness.without_atheris()]
+        with ThreadPoolExecutor() as pool:
+            return {e: pool.submit(run, name, e, folder / e) for e in engines}
+
+    return of
+
+
 @pytest.mark.parametrize("engine", harness.ENGINES)
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_ever_failed_and_what_nobody_meant_is_answered(name, engine, tmp_path):
+def test_what_ever_failed_and_what_nobody_meant_is_answered(name, engine, outcomes):
     """Every engine begins with the seeds and the corpus."""
     if engine == "atheris" and (why := harness.without_atheris()):
         pytest.skip(why)
-    corpus = tmp_path / "corpus"
-    if (kept := harness.HERE / "corpus" / name).is_dir():  # else nothing of it ever failed
-        shutil.copytree(kept, corpus)
-    failed = len(list(corpus.glob("*")))
-    bounds = {"runs": RUNS, "seed": 1, "seconds": SECONDS}
-    outcome = harness.run(TARGETS[name], engine, corpus, **bounds)
+    failed, outcome = outcomes(name)[engine].result()
     assert not outcome.found, outcome.trace
     assert outcome.inputs > failed
     assert outcome.answered

@@ -15,7 +15,6 @@ from subprocess import DEVNULL
 
 import pytest
 from conftest import ROOT
-from site_pages import severe, show
 
 from effcc.report.policy import Policy, inline
 
@@ -87,17 +86,6 @@ def test_every_page_of_the_site_has_its_policy(site):
         )
         scripts = set(rule(unescape(policy), "script-src"))
         assert scripts == {"'self'", *map(sha256, inline(html))}, page
-
-
-@pytest.mark.browser
-def test_no_page_breaks_its_policy(browser, site):
-    chrome, address = browser
-    sources = sorted((site / "sources").rglob("*.html"))
-    assert sources  # all alike: one is enough
-    for page in sources[:1] + sorted(site.rglob("index.html")):
-        show(chrome, f"{address}/{page.relative_to(site).as_posix()}")
-        assert severe(chrome) == [], page
-        assert chrome.execute_script("return String(window.__md_scope)").startswith(address), page
 
 
 def test_pages_that_are_served_while_they_are_written_reload_themselves(project):
