@@ -1,17 +1,20 @@
 """No link brings into the project what was never in it, nor anything of ours out through one."""
 
 import os
+import re
 import shutil
 
 import pytest
 import records
+from images import source
 
 from effcc import cli, sitebuild
 from effcc.catalog import results
 from effcc.claims import modelindex
-from effcc.ground.errors import BadFile
+from effcc.ground.errors import BadFile, UserError
+from effcc.nn import weights
 from effcc.sitebuild import NotBuilt
-from effcc.sources import listing
+from effcc.sources import decode, index, listing
 
 SECRET = "a-word-that-stands-nowhere-else"
 
@@ -87,6 +90,32 @@ def test_a_pipe_is_not_waited_for(project, capsys):
     assert cli.main(["check", "model-index"]) == 0
     assert cli.main(["check"]) == 3
     assert "cannot be read: no file but a folder, a device or a pipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("train.csv", lambda at: source("folder", at, train="train.csv").classes),
+        ("manifest.json", lambda at: source("shards", at).classes),
+        ("state.json", lambda at: source("huggingface", at).classes),
+        ("a.parquet", lambda at: source("huggingface", at, train="*.parquet").classes),
+        ("a.png", lambda at: decode.read(at / "a.png")),
+        ("last.ckpt", lambda at: weights.read(at / "last.ckpt")),
+    ],
+)
+def test_among_data_nothing_waits_for_a_pipe_or_reads_a_device(tmp_path, name, read, kind):
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=re.escape(str(tmp_path))):
+        read(tmp_path)
+
+
+def test_an_index_that_is_a_pipe_is_none(tmp_path):
+    os.mkfifo(tmp_path / "train-000000.index")
+    assert index.load(tmp_path / "train-000000.index", 10240) is None
 
 
 def test_a_link_inside_the_project_is_followed(project):

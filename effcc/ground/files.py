@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # not on every system
 # How `mkstemp` names a file that is being written for another one.
 _LEFT = re.compile(r"\..+\.[a-z0-9_]{8}")
 
@@ -81,6 +84,19 @@ def refusal(folder: Path) -> str:
             return ""
     except OSError as error:
         return error.strerror or str(error)
+
+
+def plain(path: str, how: int) -> int:
+    """The `opener` for what others sent: a device gives without end, a pipe is waited for.
+
+    Raises:
+        OSError: it is one of them.
+    """
+    descriptor = os.open(path, how | _NO_WAIT)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "no file but a folder, a device or a pipe", path)
 
 
 def sha256(path: Path) -> str:

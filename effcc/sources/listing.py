@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from effcc.ground import files
 from effcc.sources.decode import MissingData
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -170,7 +171,7 @@ def _holds(link: str, folder: str | Path) -> bool:
 
 def _rows(file: Path) -> Iterator[Row]:
     try:
-        with open(file, encoding="utf-8-sig", newline="") as text:
+        with open(file, encoding="utf-8-sig", newline="", opener=files.plain) as text:
             yield from (_csv if file.suffix.lower() in (".csv", ".tsv") else _flat)(file, text)
     except UnicodeDecodeError:
         raise MissingData(f"{file}: is no UTF-8 text; save it as UTF-8") from None
