@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from effcc.ground import files
 from effcc.sources.decode import MissingData
 
 _RANGE = r"(\d+)\.\.(\d+)"
@@ -38,8 +38,8 @@ def matches(name: str, *folders: Path) -> list[Path]:
     for folder in folders:
         if (folder / name).exists():
             return [folder / name]
-        if found := sorted(glob.glob(name, root_dir=folder)):
-            return [folder / path for path in found]
+        if found := files.matching(folder, name):
+            return [Path(path) for path in found]
     return []
 
 
