@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 _NOT_OURS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make the folder writable"),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR), "name another place"),
+    errno.EEXIST: "name another place",  # of a folder, where a file stands
 }
 
 
