@@ -1,8 +1,11 @@
 """No link brings into the project what was never in it, nor anything of ours out through one."""
 
+import inspect
 import os
 import re
 import shutil
+import sys
+import time
 
 import pytest
 import records
@@ -15,6 +18,7 @@ from effcc.ground.errors import BadFile, UserError
 from effcc.nn import weights
 from effcc.sitebuild import NotBuilt
 from effcc.sources import decode, index, listing
+from effcc.sources.decode import MissingData
 
 SECRET = "a-word-that-stands-nowhere-else"
 
@@ -206,3 +210,28 @@ def test_links_of_a_folder_of_images_end(tmp_path):
     assert listing.class_folders(tmp_path) == ["a", "b"]
     found = [entry.path[len(str(tmp_path)) :] for entry in listing.walk(tmp_path)]
     assert found == ["/a/a.png", "/a/x/b.png", "/b/b.png", "/b/y/a.png"]
+
+
+def test_links_that_lead_to_several_links_are_given_up(tmp_path):
+    for number in range(25):
+        (tmp_path / f"{number}").mkdir()
+        for name in "xy":
+            (tmp_path / f"{number}" / name).symlink_to(f"../{number + 1}")
+    (tmp_path / "25").mkdir()
+    (tmp_path / "25" / "a.png").touch()
+    before = time.process_time()
+    with pytest.raises(MissingData, match=r"more than 5,000 links to folders"):
+        list(listing.walk(tmp_path / "0"))
+    assert time.process_time() - before < 2
+    assert len(list(listing.walk(tmp_path / "20"))) == 2**5
+
+
+def test_images_may_lie_deeper_than_functions_may_call(tmp_path):
+    (tmp_path / "/".join("d" * 200)).mkdir(parents=True)
+    (tmp_path / "/".join("d" * 200) / "a.png").touch()
+    most = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(len(inspect.stack()) + 100)
+        assert [entry.name for entry in listing.walk(tmp_path)] == ["a.png"]
+    finally:
+        sys.setrecursionlimit(most)
