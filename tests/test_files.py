@@ -24,6 +24,12 @@ def test_a_file_is_replaced_by_exactly_the_content(tmp_path):
     assert contents(tmp_path) == {"f": b"\x89PNG\r\n\xff"}
 
 
+def test_who_may_read_a_file_stays_as_it_is(tmp_path):
+    (tmp_path / "f").touch(0o600)
+    files.write(tmp_path / "f", "x")
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("function", [files.write, files.create])
 def test_missing_folders_are_made(tmp_path, function):
     function(tmp_path / "a" / "b" / "f", "x")

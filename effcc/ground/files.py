@@ -165,11 +165,19 @@ def _temporary(path: Path, content: str | bytes, lasting: bool = True) -> Genera
             if lasting:
                 file.flush()
                 os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, _mode(path))
         yield name
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _mode(path: Path) -> int:
+    """Who may read a file: as before, where there was one; a new one is for everybody."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0o644
 
 
 @contextlib.contextmanager
