@@ -59,6 +59,7 @@ def test_what_lightning_brings_is_allowed(trainer):
         "{step:c}tmp{step:c}x",
         "{step:.<1c}",
         '{"base_url": "e.org"}',
+        '{"settings": {"https_proxy": "e.org:80"}}',
     ],
 )
 @pytest.mark.parametrize("key", ["logger", "callbacks", "profiler", "default_root_dir"])

@@ -48,7 +48,7 @@ _AWAY = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 # Arguments that are an address whatever they look like.
-_HOSTS = {"host", "base_url"}
+_HOSTS = {"host", "base_url", "http_proxy", "https_proxy"}
 
 
 class Led(NamedTuple):
