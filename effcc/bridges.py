@@ -13,6 +13,9 @@ from effcc import terminal
 from effcc.ground.errors import BadFile, Place, Problem, UsageError
 from effcc.ground.words import printable
 
+# Bytes of a folder's name: systems take no more than 255, and a file in it has another beside it.
+_LONGEST = 200
+
 if TYPE_CHECKING:
     from effcc.claims.claim import Claim
 
@@ -74,6 +77,12 @@ def _files(
         names = ", ".join(claim.name for claim in claims)
         message = "a card holds one model; name one with --model, or a folder for all with --out"
         raise UsageError(f"convert: {message}; there are: {names}")
+    by_folder: dict[str, str] = {}
+    for claim in claims:
+        folder = _folder(claim.name)  # alike to systems that ignore case, too
+        if (other := by_folder.setdefault(folder.casefold(), claim.name)) != claim.name:
+            message = f"{other!r} and {claim.name!r} would both be in {folder}/"
+            raise UsageError(f"convert: {message}; convert each by itself, with --model")
     for claim in claims:
         if out is None or a_file:
             yield out, [claim]
@@ -84,7 +93,8 @@ def _files(
 
 def _folder(name: str) -> str:
     """A model's name as that of a folder."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "model"
+    plain = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "model"
+    return plain.encode()[:_LONGEST].decode(errors="ignore")
 
 
 def _placed(text: str, to: str, file: Path | None, claims: Sequence[Claim]) -> str:

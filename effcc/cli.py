@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             named = os.environ["EFFCC_CACHE"]
             terminal.say(f"EFFCC_CACHE={named}: {error.strerror}; name another folder", error=True)
             return 2
+        if isinstance(error, FileNotFoundError) and not error.filename and not _is_somewhere():
+            terminal.say("the folder that you are in is gone; go to another", error=True)
+            return 2
         if error.errno not in _NOT_OURS:
             raise
         terminal.say(
@@ -72,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 _NOT_OURS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make the folder writable"),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR), "name another place"),
+    errno.EEXIST: "name another place",  # of a folder, where a file stands
 }
 
 
@@ -79,6 +84,14 @@ def _is_in_cache(file: object) -> bool:
     """Whether a file that fails is in the folder that somebody named for the cache."""
     named = os.environ.get("EFFCC_CACHE")
     return bool(named) and str(file).startswith(os.path.expanduser(named or ""))
+
+
+def _is_somewhere() -> bool:
+    """Whether the working folder is there: it may have been deleted since somebody entered it."""
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 VERBS = {

@@ -150,7 +150,7 @@ def docs(args: argparse.Namespace) -> int:
         terminal.say(verdict)
         return 1 if stale else 0
     for path in cards.write(at, beside):
-        terminal.say(f"wrote {at.shown(path)}")
+        terminal.say(f"{'wrote' if path.exists() else 'removed'} {at.shown(path)}")
     return 0
 
 

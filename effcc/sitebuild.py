@@ -48,7 +48,7 @@ def build(args: argparse.Namespace, at: Home, beside: Mapping[Path, str]) -> int
         from effcc.report import cards
 
         for path in cards.write(at, beside):
-            terminal.say(f"wrote {at.shown(path)}")
+            terminal.say(f"{'wrote' if path.exists() else 'removed'} {at.shown(path)}")
         pages(config, out, demo=None if args.no_demo else made, offline=args.offline)
     shown = shlex.quote(at.shown(out))
     terminal.say(

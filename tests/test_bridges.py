@@ -12,6 +12,10 @@ from effcc.claims import modelindex
 PUBLISHED = "model-index/tf-efficientnet-condconv.md"
 NAMES = [f"tf_efficientnet_cc_{name}" for name in ("b0_4e", "b0_8e", "b1_8e")]
 
+RESULT = [
+    {"Task": "Image Classification", "Dataset": "ImageNet", "Metrics": {"Top 1 Accuracy": "70%"}}
+]
+
 
 @pytest.fixture
 def convert(project, capsys):
@@ -33,6 +37,35 @@ def test_a_card_is_printed_and_what_it_does_not_hold_beside_it(convert):
     assert f"left out: {PUBLISHED}:79:12: Models.{NAMES[0]}.Metadata.FLOPs: {why}" in err
     assert all(line.startswith("left out: ") for line in err)
     assert not [line for line in err if NAMES[1] in line]
+
+
+@pytest.mark.parametrize(("one", "other"), [("a b", "a-b"), ("a", "A"), ("x" * 300, "x" * 400)])
+@pytest.mark.parametrize("to", ["hf", "eval-results"])
+def test_models_whose_folders_would_be_one_do_not_lose_each_other(convert, project, one, other, to):
+    index = {"Models": [{"Name": name, "Results": RESULT} for name in (one, other)]}
+    (project.root / "two.yml").write_text(yaml.safe_dump(index))
+    code, _, err = convert("two.yml", "--to", to, "--out", "cards")
+    assert code == 2
+    assert "would both be in" in err[0]
+    assert not (project.root / "cards").exists()
+    for name, folder in ((one, "1"), (other, "2")):
+        assert convert("two.yml", "--to", to, "--model", name, "--out", folder)[0] == 0
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_cut(convert, project):
+    index = {"Models": [{"Name": name * 300, "Results": RESULT} for name in "xé"]}
+    (project.root / "long.yml").write_text(yaml.safe_dump(index))
+    assert convert("long.yml", "--to", "hf", "--out", "cards")[0] == 0
+    assert {path.name for path in (project.root / "cards").iterdir()} == {"x" * 200, "é" * 100}
+
+
+@pytest.mark.parametrize("out", ["two.yml/x.md", "x" * 300 + ".md", "two.yml/x/"])
+def test_a_place_where_nothing_can_be_is_said_in_a_line(convert, project, out):
+    index = {"Models": [{"Name": "a", "Results": RESULT}]}
+    (project.root / "two.yml").write_text(yaml.safe_dump(index))
+    code, _, err = convert("two.yml", "--to", "pwc", "--out", out)
+    assert code == 3
+    assert "name another place" in err[-1]
 
 
 def test_each_model_gets_a_card_of_its_own(convert, project):

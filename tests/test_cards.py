@@ -100,6 +100,10 @@ def test_the_page_of_a_variant_that_is_gone_is_stale_and_removed(project):
     assert gone in cards.stale(project)
     assert gone in cards.write(project)
     assert not gone.exists()
+    own = project.models / "notes.md"
+    own.write_text("# What nobody else has written down\n")
+    assert cards.stale(project) == cards.write(project) == []
+    assert own.exists()
     assert "cc_b0_8e" not in (project.models / "index.md").read_text("utf-8")
 
 

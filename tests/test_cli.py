@@ -1,6 +1,7 @@
 """The command as typed: what it answers, what it ends with, and what it never imports."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -341,3 +342,16 @@ def test_a_cache_that_cannot_be_is_told_by_its_name(project, capsys, monkeypatch
     err = capsys.readouterr().err
     assert err.startswith(f"EFFCC_CACHE={place}: No")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a folder that is used stays")
+@pytest.mark.parametrize("verb", ["list", "check", "docs"])
+def test_in_a_folder_that_is_gone_it_is_said_in_a_line(tmp_path, monkeypatch, capsys, verb):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    try:
+        assert cli.main([verb]) == 2
+    finally:
+        os.chdir(tmp_path)
+    assert capsys.readouterr().err == "the folder that you are in is gone; go to another\n"

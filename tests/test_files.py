@@ -1,8 +1,10 @@
 """A file is written whole or not at all."""
 
+import glob
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,12 @@ def test_a_file_is_replaced_by_exactly_the_content(tmp_path):
     assert contents(tmp_path) == {"f": "é 😀\nb\r\n".encode()}
     files.write(tmp_path / "f", b"\x89PNG\r\n\xff")
     assert contents(tmp_path) == {"f": b"\x89PNG\r\n\xff"}
+
+
+def test_who_may_read_a_file_stays_as_it_is(tmp_path):
+    (tmp_path / "f").touch(0o600)
+    files.write(tmp_path / "f", "x")
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("function", [files.write, files.create])
@@ -110,3 +118,50 @@ def test_a_folder_that_takes_no_files_is_told_by_the_file_that_was_asked_for():
     with pytest.raises(FileNotFoundError) as told:
         files.write(Path("/proc/record.json"), "x")
     assert told.value.filename == "/proc/record.json"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("a/x.yml", "a/b/x.yml", "a/.h/x.yml", "x.yml", ".x.yml", "c/y.yml", "x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("x.yml", "*.yml", "./a/*.yml", "a/../x.yml", "*/x.yml", "**/x.yml", "**", "**/b/*"),
+        *(
+            "a/**",
+            "[xy].*",
+            "?/?.yml",
+            ".*",
+            "a/.h/*",
+            "none",
+            "none/*",
+            "x.yml/*",
+            "*/none",
+            "**x",
+        ),
+        *("a", "*", "[", "**/**/x.yml", "**/*/x.yml"),
+    ],
+)
+def test_a_pattern_means_what_it_means_to_python(tree, pattern):
+    wanted = {os.path.normpath(path) for path in glob.glob(str(tree / pattern), recursive=True)}
+    assert {os.path.normpath(path) for path in files.matching(tree, pattern)} == wanted
+    assert files.matching("/", str(tree / pattern).lstrip("/")) == files.matching(tree, pattern)
+
+
+def test_ways_without_number_to_a_file_are_one(tree):
+    for name in ("a/p", "a/q", "a/r"):
+        (tree / name).symlink_to(".")
+    before = time.process_time()
+    for pattern in ("**/" * 15, "*/../" * 15, "**/*/../" * 15, "a/" + "*/" * 15):
+        found = files.matching(tree, f"{pattern}x.yml")
+        assert len(found) <= 4
+    assert time.process_time() - before < 2
+
+
+def test_a_name_that_cannot_be_is_none(tree):
+    assert [files.matching(tree, name) for name in ("a\0b", "*\0", "\udc80*")] == [[], [], []]

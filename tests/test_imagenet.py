@@ -90,6 +90,10 @@ def test_unsorted_validation_images_need_their_classes(kaggle):
     solution.write_text("ImageId,PredictionString\nILSVRC2012_val_00000001\n")
     with pytest.raises(MissingData, match=r"LOC_val_solution\.csv:2: write ImageId,"):
         imagenet(kaggle).split("val")
+    for content in (b"ImageId\n\xff\xfe,n01440764", b"ImageId\n" + b"x" * 200_000):
+        solution.write_bytes(content)
+        with pytest.raises(MissingData, match=r"LOC_val_solution\.csv.*; copy it again"):
+            imagenet(kaggle).split("val")
     solution.unlink()
     with pytest.raises(MissingData, match=r"val has no folder per class; put Kaggle's LOC_val_sol"):
         imagenet(kaggle).split("val")

@@ -48,7 +48,18 @@ def test_what_lightning_brings_is_allowed(trainer):
         '["a", "/x"]',
         '\'{"a": "../x"}\'',
         "{epoch:/>9}",
+        "$HOME/x",
+        "a/${HOME}",
+        "a/%HOME%",
+        "file:",
+        "file:../x",
+        "file:~/x",
+        "simplecache::x",
+        "{epoch].__class__.__name__[0:.<2.0}/x",
+        "{step:c}tmp{step:c}x",
+        "{step:.<1c}",
         '{"base_url": "e.org"}',
+        '{"settings": {"https_proxy": "e.org:80"}}',
     ],
 )
 @pytest.mark.parametrize("key", ["logger", "callbacks", "profiler", "default_root_dir"])
@@ -57,7 +68,13 @@ def test_a_text_that_leads_out_of_the_folder_is_found_wherever_it_stands(text, k
     assert list(led({key: [{"class_path": "X", "init_args": {"a": {"b": [text]}}}]}))
 
 
-@pytest.mark.parametrize("text", ["a/b", "a..b", "...", "val/loss", "{epoch}-{a:.2f}", "00:12:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a/b", "a..b", "...", "val/loss", "{epoch}-{a:.2f}", "00:12:00", "100 %", "5 $"),
+        *("{step:05d}", "{monitor: acc}", '{"a": ["b"]}'),
+    ],
+)
 def test_a_text_that_stays_in_the_folder_is_none_of_them(text):
     assert not list(led({"callbacks": [{"class_path": "X", "init_args": {"a": text}}]}))
 

@@ -1,17 +1,24 @@
 """No link brings into the project what was never in it, nor anything of ours out through one."""
 
+import inspect
 import os
+import re
 import shutil
+import sys
+import time
 
 import pytest
 import records
+from images import source
 
 from effcc import cli, sitebuild
 from effcc.catalog import results
 from effcc.claims import modelindex
-from effcc.ground.errors import BadFile
+from effcc.ground.errors import BadFile, UserError
+from effcc.nn import weights
 from effcc.sitebuild import NotBuilt
-from effcc.sources import listing
+from effcc.sources import decode, index, listing
+from effcc.sources.decode import MissingData
 
 SECRET = "a-word-that-stands-nowhere-else"
 
@@ -87,6 +94,32 @@ def test_a_pipe_is_not_waited_for(project, capsys):
     assert cli.main(["check", "model-index"]) == 0
     assert cli.main(["check"]) == 3
     assert "cannot be read: no file but a folder, a device or a pipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("train.csv", lambda at: source("folder", at, train="train.csv").classes),
+        ("manifest.json", lambda at: source("shards", at).classes),
+        ("state.json", lambda at: source("huggingface", at).classes),
+        ("a.parquet", lambda at: source("huggingface", at, train="*.parquet").classes),
+        ("a.png", lambda at: decode.read(at / "a.png")),
+        ("last.ckpt", lambda at: weights.read(at / "last.ckpt")),
+    ],
+)
+def test_among_data_nothing_waits_for_a_pipe_or_reads_a_device(tmp_path, name, read, kind):
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=re.escape(str(tmp_path))):
+        read(tmp_path)
+
+
+def test_an_index_that_is_a_pipe_is_none(tmp_path):
+    os.mkfifo(tmp_path / "train-000000.index")
+    assert index.load(tmp_path / "train-000000.index", 10240) is None
 
 
 def test_a_link_inside_the_project_is_followed(project):
@@ -177,3 +210,28 @@ def test_links_of_a_folder_of_images_end(tmp_path):
     assert listing.class_folders(tmp_path) == ["a", "b"]
     found = [entry.path[len(str(tmp_path)) :] for entry in listing.walk(tmp_path)]
     assert found == ["/a/a.png", "/a/x/b.png", "/b/b.png", "/b/y/a.png"]
+
+
+def test_links_that_lead_to_several_links_are_given_up(tmp_path):
+    for number in range(25):
+        (tmp_path / f"{number}").mkdir()
+        for name in "xy":
+            (tmp_path / f"{number}" / name).symlink_to(f"../{number + 1}")
+    (tmp_path / "25").mkdir()
+    (tmp_path / "25" / "a.png").touch()
+    before = time.process_time()
+    with pytest.raises(MissingData, match=r"more than 5,000 links to folders"):
+        list(listing.walk(tmp_path / "0"))
+    assert time.process_time() - before < 2
+    assert len(list(listing.walk(tmp_path / "20"))) == 2**5
+
+
+def test_images_may_lie_deeper_than_functions_may_call(tmp_path):
+    (tmp_path / "/".join("d" * 200)).mkdir(parents=True)
+    (tmp_path / "/".join("d" * 200) / "a.png").touch()
+    most = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(len(inspect.stack()) + 100)
+        assert [entry.name for entry in listing.walk(tmp_path)] == ["a.png"]
+    finally:
+        sys.setrecursionlimit(most)

@@ -561,3 +561,16 @@ def test_files_that_lead_out_of_a_folder_are_passed_over(tmp_path):
     (inside / "in.yml").symlink_to("index.yml")
     os.mkfifo(inside / "pipe.yml")  # nobody writes to it: whoever opens it waits
     assert modelindex.files_in(inside) == [inside / "in.yml", inside / "index.yml"]
+
+
+@pytest.mark.parametrize("pattern", ["**/" * 12 + "*.yml", "*/../" * 12 + "b.yml", "d/*/*/**"])
+def test_an_import_takes_no_longer_than_there_are_files(tmp_path, pattern):
+    for number in range(10):
+        (tmp_path / f"{number}" / "a/b/c/d/e/f").mkdir(parents=True)
+    (tmp_path / "d").mkdir()
+    for name in "abc":
+        (tmp_path / "d" / name).symlink_to("..")
+    write(tmp_path, a=f'Import: "{pattern}"\n', b="Models:\n- Name: b\n")
+    before = time.process_time()
+    modelindex.check([tmp_path / "a.yml"], tmp_path)
+    assert time.process_time() - before < 2

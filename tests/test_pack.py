@@ -351,3 +351,14 @@ def test_a_run_trains_on_what_was_packed(photos, tmp_path, project, capsys):
     assert "images of photos: 3 classes; 21 images to train on, 9 to validate, 9 to test" in out
     (record,) = (project.results / "cc_pico_4e").glob("*.json")
     assert '"name": "shards"' in record.read_text()
+
+
+def test_of_what_is_hidden_in_the_folder_only_its_own_is_removed(photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    left = (".train-000000.tar.partial", ".val-000001.index.12.partial", ".manifest.json.a1b2c3d_")
+    others = (".photo.partial", ".manifest.json.bak", ".train-notes.partial")
+    for name in (*left, *others):
+        (out / name).write_text("x")
+    packed(photos, out)
+    assert {path.name for path in out.glob(".*")} == set(others)

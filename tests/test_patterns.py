@@ -1,5 +1,7 @@
 """One pattern stands for many names."""
 
+import time
+
 import pytest
 
 from effcc.sources.decode import MissingData
@@ -14,6 +16,7 @@ from effcc.sources.patterns import expand, matches
         ("{9..10}", ["9", "10"]),
         ("{a,b}-{0..1}", ["a-0", "a-1", "b-0", "b-1"]),
         ("{}{a}", ["{}{a}"]),
+        (f"{{1..{'9' * 5000}}}", [f"{{1..{'9' * 5000}}}"]),
     ],
 )
 def test_a_pattern_is_expanded_as_a_shell_does(pattern, names):
@@ -29,6 +32,14 @@ def test_in_a_command_only_ranges_are_expanded():
 def test_a_range_that_cannot_be_meant_is_said(pattern):
     with pytest.raises(MissingData, match="stands for no names, or too many"):
         list(expand(pattern))
+
+
+@pytest.mark.parametrize("pattern", ["{0..99999}{0..1}", "{1,2}" * 40, "a{,}{./,.//}" * 20])
+def test_patterns_that_multiply_are_given_up(pattern):
+    before = time.process_time()
+    with pytest.raises(MissingData, match="more than 100,000 names"):
+        list(expand(pattern))
+    assert time.process_time() - before < 2
 
 
 def test_a_name_is_looked_for_in_one_folder_after_the_other(tmp_path, monkeypatch):

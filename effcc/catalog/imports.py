@@ -35,11 +35,20 @@ _ALLOWED = re.compile(rf"({'|'.join(re.escape(place) for place in ALLOWED)})\.[A
 _WORD = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 
 
-# Text that leads out of the folder that somebody is in, to whatever takes it for a path: from the
-# root, a home or a drive, or upwards. `:/` begins an address, and in `{epoch:/>9}` a path.
-_AWAY = re.compile(r"\s*[/\\~]|.*:[/\\]|(?:.*[/\\])?\s*\.\.\s*(?:[/\\]|$)", re.DOTALL)
+# Text that leads out of the folder that somebody is in, to whatever takes it for a path.
+_AWAY = re.compile(
+    r"""\s*[/\\~]  # from the root or a home
+    | .*:(?:[/\\~]|$)  # from a drive, an address, a `file:`; in `{epoch:/>9}` what fills a path
+    | (?:.*[/\\:])?\s*\.\.\s*(?:[/\\]|$)  # upwards
+    | .*::  # a chain of places, to fsspec
+    | .*(?:\$[\w{]|%\w+%)  # whatever a variable says
+    | .*\{[^{}:]*\]  # letters out of what Python says of a figure: `{epoch].__doc__[0:s}`
+    | .*:(?:.?[<>=^])?[-+ ]?z?\#?\d*[_,]?c\}  # a figure as a letter: 47 is a slash in `{step:c}`
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 # Arguments that are an address whatever they look like.
-_HOSTS = {"host", "base_url"}
+_HOSTS = {"host", "base_url", "http_proxy", "https_proxy"}
 
 
 class Led(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import re
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from effcc.claims import hub_texts, yamltext
 from effcc.claims.claim import Claim, Collection, Paper, Result
 from effcc.claims.entries import Parser
 from effcc.claims.fields import COLLECTIONS, INDEX, MODELS, Asked, Text
-from effcc.ground import garbage, page
+from effcc.ground import files, garbage, page
 from effcc.ground.document import glance, read_text
 from effcc.ground.errors import BadFile, Place, Problem
 from effcc.ground.words import closest, listed
@@ -300,20 +299,16 @@ class _Reader:
             message = f"{pattern!r} leaves {self.root}; imports may not"
             text.problems.append(asked.problem(message, "MI035"))
             return []
-        try:
-            named = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
-        except (ValueError, re.error):  # what glob makes of a pattern that is none
-            named = []
-        files = [self.real(os.path.join(folder, name)) for name in named]
-        files = [file for file in files if os.path.isfile(file)]
-        if not files:
+        named = map(self.real, files.matching(folder, pattern))
+        found = [file for file in named if os.path.isfile(file)]
+        if not found:
             message = f"no file matches {pattern!r} beside {text.shown}"
             text.problems.append(asked.problem(message, "MI033"))
-        for file in files:
+        for file in found:
             if not self.inside(file):
                 message = f"{pattern!r} leads to {file}, outside {self.root}"
                 text.problems.append(asked.problem(message, "MI035"))
-        return [file for file in files if self.inside(file)]
+        return [file for file in found if self.inside(file)]
 
     def missing(self, asked: Asked, real: str, text: Text) -> None:
         """Report a page that is neither beside the file that mentions it nor below the root."""

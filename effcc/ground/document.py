@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 from yaml import ScalarNode, SequenceNode
 
-from effcc.ground import jsontext
+from effcc.ground import files, jsontext
 from effcc.ground.errors import BadFile, Place, Problem
 from effcc.ground.nodes import (
     MAX_DEPTH,
@@ -34,7 +33,6 @@ from effcc.ground.page import PAGES, model_index_comment, place_of
 
 # Far above any real card, far below what makes a machine swap: bounds on hostile files.
 MAX_BYTES = 16 * 2**20
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # not on every system
 _FEW = 40  # places in a JSON file that are worth looking for one by one
 
 _SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
@@ -106,14 +104,9 @@ def read_text(path: Path | str, shown: str) -> str:
         BadFile: the file is missing, too large, or not UTF-8.
     """
     try:
-        # A pipe without a writer would be waited for.
-        with open(path, "rb", opener=lambda name, how: os.open(name, how | _NO_WAIT)) as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                message = "cannot be read: no file but a folder, a device or a pipe"
-                raise BadFile(Problem(Place(shown), "", message, "MI001"))
+        with open(path, "rb", opener=files.plain) as file:
             # No more than is there: asking for 16 MiB costs more than reading a card.
-            raw = file.read(min(state.st_size, MAX_BYTES) + 1)
+            raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise BadFile(Problem(Place(shown), "", message, "MI001")) from None

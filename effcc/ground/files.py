@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fnmatch
+import glob
 import hashlib
 import os
 import re
+import stat
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # not on every system
 # How `mkstemp` names a file that is being written for another one.
 _LEFT = re.compile(r"\..+\.[a-z0-9_]{8}")
 
@@ -83,10 +88,70 @@ def refusal(folder: Path) -> str:
         return error.strerror or str(error)
 
 
+def matching(folder: Path | str, pattern: str) -> list[str]:
+    """What a pattern such as `data/*.yml` or `**/x.yml` names in a folder, sorted.
+
+    As `glob.glob`, but each thing once, by whichever ways it is reached: those that `*/../*/../*`
+    and links in circles lead are without number. `**` follows no link to a folder.
+    """
+    found = {os.path.realpath(folder): str(folder)}
+    before = ""
+    for part in Path(os.path.normpath(pattern)).parts:
+        if part == "**":
+            ways = [] if before == part else _below(found.values())
+        elif glob.has_magic(part):
+            names = ((way, entry.name) for way in found.values() for entry in _entries(way))
+            ways = [os.path.join(way, name) for way, name in names if _fits(name, part)]
+        else:
+            ways = [os.path.join(way, part) for way in found.values()]
+        reached = {os.path.realpath(way): way for way in sorted(ways) if os.path.lexists(way)}
+        found = found | reached if part == "**" else reached
+        before = part
+    return sorted(found.values())
+
+
+def plain(path: str, how: int) -> int:
+    """The `opener` for what others sent: a device gives without end, a pipe is waited for.
+
+    Raises:
+        OSError: it is one of them.
+    """
+    descriptor = os.open(path, how | _NO_WAIT)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "no file but a folder, a device or a pipe", path)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _below(folders: Iterable[str]) -> list[str]:
+    found, queue = list[str](), list(folders)
+    seen = set(queue)
+    while queue:
+        for entry in _entries(queue.pop()):
+            if _fits(entry.name, "*") and entry.path not in seen:
+                seen.add(entry.path)
+                found.append(entry.path)
+                queue += [entry.path] * entry.is_dir(follow_symlinks=False)
+    return found
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # no folder, or nobody may look into it
+        return []
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a pattern means a name: a hidden one only if it says so."""
+    return (name[0] != "." or pattern[0] == ".") and fnmatch.fnmatch(name, pattern)
 
 
 @contextlib.contextmanager
@@ -100,11 +165,19 @@ def _temporary(path: Path, content: str | bytes, lasting: bool = True) -> Genera
             if lasting:
                 file.flush()
                 os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, _mode(path))
         yield name
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _mode(path: Path) -> int:
+    """Who may read a file: as before, where there was one; a new one is for everybody."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0o644
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from effcc.catalog.routings import Drift
 from effcc.catalog.spec import Network, architecture
+from effcc.ground import files
 from effcc.ground.errors import UserError
 from effcc.ground.words import in_a_line, many
 from effcc.nn import screen
@@ -121,7 +122,7 @@ def _read_torch(path: Path) -> Checkpoint:
 
 def _load_torch(path: Path) -> Any:
     """What torch reads of the very file that was screened, whatever takes its name meanwhile."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=files.plain) as file:
         before = _state(file.fileno())
         zipped = file.read(4) == b"PK\3\4"
         file.seek(0)

@@ -21,7 +21,7 @@ from effcc.catalog.spec import Block, Origin, Spec, Stage, layout, settings_in_o
 from effcc.catalog.timings import Bench
 from effcc.claims import modelindex
 from effcc.claims.claim import Claim, Fact, Result
-from effcc.ground import files, garbage, workers
+from effcc.ground import document, files, garbage, workers
 from effcc.ground.errors import Place
 from effcc.ground.home import Home
 from effcc.ground.words import many, three
@@ -34,6 +34,7 @@ from effcc.report.origins import Figure
 _Used = TypeVar("_Used")
 # The source whose profile a card shows beside the documented recipe: the one everybody has.
 SHOWN_PROFILE = "digits"
+_WRITTEN = "<!-- Written by `effcc docs`"  # on every page that is, by a template
 _REPEATS = 2  # earlier runs whose learning curves a card shows
 # No pages beside the cards.
 NOTHING: Mapping[Path, str] = MappingProxyType({})
@@ -169,8 +170,10 @@ def _brought(
     """The pages of which `bring` says that they changed, and those of variants that are gone."""
     home.hold(home.models)
     made = _made(home, bring) + [(path, bring(path, text)) for path, text in beside.items()]
-    gone = set(home.models.glob("*.md")) - {path for path, _ in made}
-    return [path for path, is_new in made if is_new], list(gone)
+    others = set(home.models.glob("*.md")) - {path for path, _ in made}
+    # Somebody may keep a page of their own there.
+    gone = [path for path in others if _WRITTEN in (document.glance(path) or "")]
+    return [path for path, is_new in made if is_new], gone
 
 
 def _made(home: Home, use: Callable[[Path, str], _Used]) -> list[tuple[Path, _Used]]:

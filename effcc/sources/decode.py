@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from effcc.ground import files
 from effcc.ground.errors import UserError
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
@@ -113,7 +114,8 @@ def read(path: Path) -> bytes:
         BadImage: it is missing.
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb", opener=files.plain) as file:
+            return file.read()
     except FileNotFoundError:
         raise BadImage(f"{path}: no such image") from None
     except OSError as error:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effcc.catalog.spec import Data
+from effcc.ground import files
 from effcc.ground.words import in_a_line
 from effcc.sources import decode, listing, patterns, share
 from effcc.sources.decode import BadImage, MissingData, Pixels
@@ -359,7 +360,8 @@ def _files_in(path: Path) -> list[Path]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        found: Any = json.loads(path.read_text("utf-8"))
+        with open(path, encoding="utf-8", opener=files.plain) as file:
+            found: Any = json.load(file)
         if not isinstance(found, dict):
             raise ValueError
         return found
@@ -372,6 +374,8 @@ def _json(path: Path) -> dict[str, Any] | None:
 def _handle(path: Path) -> Any:
     """A parquet file, or all of an arrow file as a table; either is memory-mapped."""
     pa = _pyarrow()
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise MissingData(f"{path}: is no file")
     if path.suffix == ".parquet":
         from pyarrow import parquet
 

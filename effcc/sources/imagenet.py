@@ -80,11 +80,20 @@ def _unsorted(folder: Path) -> Listing:
 
 
 def _solution(file: Path) -> Iterator[tuple[str, str]]:
-    with open(file, encoding="utf-8", newline="") as text:
-        for line, row in enumerate(csv.reader(text), 1):
-            if line == 1:
-                continue  # its header
-            words = row[1].split() if len(row) > 1 else []
-            if not words:
-                raise MissingData(f"{file}:{line}: write ImageId,PredictionString; found {row}")
-            yield row[0], words[0]
+    line = 0
+    try:
+        with open(file, encoding="utf-8", newline="") as text:
+            for line, row in enumerate(csv.reader(text), 1):
+                if line == 1:
+                    continue  # its header
+                words = row[1].split() if len(row) > 1 else []
+                if not words:
+                    found = str(row)[:80]
+                    raise MissingData(
+                        f"{file}:{line}: write ImageId,PredictionString; found {found}"
+                    )
+                yield row[0], words[0]
+    except UnicodeDecodeError:
+        raise MissingData(f"{file}: is no UTF-8 text; copy it again") from None
+    except csv.Error as error:
+        raise MissingData(f"{file}:{line + 1}: {error}; copy it again") from None

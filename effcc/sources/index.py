@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from effcc.ground import files
 from effcc.ground.words import in_a_line
 from effcc.sources.decode import MissingData
 from effcc.sources.listing import IMAGE_SUFFIXES
@@ -97,7 +98,8 @@ def save(file: Path, index: Index) -> None:
 def load(file: Path, shard_bytes: int) -> Index | None:
     """A saved index, if there is a sound one that fits a shard of so many bytes."""
     try:
-        content = file.read_bytes()
+        with open(file, "rb", opener=files.plain) as opened:
+            content = opened.read()
     except OSError:
         return None
     head = _HEAD.match(content)

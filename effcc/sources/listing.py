@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from effcc.ground import files
 from effcc.sources.decode import MissingData
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -23,6 +24,9 @@ LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 # several that fit, the first here is taken.
 PATH_COLUMNS = ("path", "file", "image", "filename", "filepath", "imagepath", "imagefile", "img")
 LABEL_COLUMNS = ("label", "class", "target", "category", "labels", "classname", "labelname")
+
+# Links to folders that are followed: a folder per class may well be made of them, but not of more.
+_MOST_LINKS = 5_000
 
 Row = tuple[int, str, str]  # line, path, label
 
@@ -137,21 +141,48 @@ def _by_size(digits: str) -> tuple[int, str, str]:
     return len(number), number, digits
 
 
-def walk(folder: str | Path, above: tuple[str | Path, ...] = ()) -> Iterator[os.DirEntry[str]]:
+def walk(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     """Image files in a folder and below, sorted by name at every level.
 
     Hidden files and folders are passed over: some systems leave a `._photo.jpg` beside every photo.
-    So are links that lead round in circles, to one of the folders on the way or `above`.
+    So are links that lead round in circles, to one of the folders on the way.
+
+    Raises:
+        MissingData: a folder cannot be read, or there are links to folders without end: few are
+            enough, if each leads to several.
     """
-    way = (*above, folder)
-    with os.scandir(folder) as entries:
-        found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    for entry in found:
-        if _is(entry.is_dir):
-            if not (entry.is_symlink() and any(_holds(entry.path, before) for before in way)):
-                yield from walk(entry.path, way)
+    links = 0
+    # Of every folder on the way, what is left to look at, and where it really is.
+    stack = [(_listed(folder), os.path.realpath(folder))]
+    while stack:
+        entries, here = stack[-1]
+        entry = next(entries, None)
+        if entry is None:
+            stack.pop()
+        elif _is(entry.is_dir):
+            real = os.path.join(here, entry.name)
+            if entry.is_symlink():
+                real = os.path.realpath(real)
+                if any(_holds(real, before) for _, before in stack):
+                    continue
+                links += 1
+                if links > _MOST_LINKS:
+                    raise MissingData(
+                        f"{folder}: more than {_MOST_LINKS:,} links to folders, each counted as "
+                        "often as it is come to; put there what they lead to"
+                    )
+            stack.append((_listed(entry.path), real))
         elif entry.name.lower().endswith(IMAGE_SUFFIXES) and _is(entry.is_file):
             yield entry
+
+
+def _listed(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = (e for e in entries if not e.name.startswith("."))
+            return iter(sorted(found, key=lambda e: e.name))
+    except OSError as error:
+        raise MissingData(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def _is(what: Callable[[], bool]) -> bool:
@@ -162,15 +193,14 @@ def _is(what: Callable[[], bool]) -> bool:
         return False
 
 
-def _holds(link: str, folder: str | Path) -> bool:
-    """Whether a link leads back to a folder above it, and so round in circles."""
-    target = os.path.realpath(link)
-    return os.path.commonpath((target, os.path.realpath(folder))) == target
+def _holds(target: str, folder: str) -> bool:
+    """Whether a folder is another one, or inside of it: a link from there leads in a circle."""
+    return os.path.commonpath((target, folder)) == target
 
 
 def _rows(file: Path) -> Iterator[Row]:
     try:
-        with open(file, encoding="utf-8-sig", newline="") as text:
+        with open(file, encoding="utf-8-sig", newline="", opener=files.plain) as text:
             yield from (_csv if file.suffix.lower() in (".csv", ".tsv") else _flat)(file, text)
     except UnicodeDecodeError:
         raise MissingData(f"{file}: is no UTF-8 text; save it as UTF-8") from None

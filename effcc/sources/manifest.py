@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from effcc.ground import files
 from effcc.ground.words import in_a_line
 from effcc.sources.decode import MissingData
 
@@ -84,7 +85,8 @@ def read(folder: Path) -> Manifest | None:
     """
     path = folder / NAME
     try:
-        data: Any = json.loads(path.read_text("utf-8"))
+        with open(path, encoding="utf-8", opener=files.plain) as file:
+            data: Any = json.load(file)
         if data.pop("version") != VERSION:
             raise ValueError
         splits = {name: _packed(**split) for name, split in data.pop("splits").items()}

@@ -36,6 +36,11 @@ from effcc.sources.split import Files
 
 # Of the order of images in the shards; every epoch has its own order of shards besides.
 SEED = 1797
+# How a shard, its index and the manifest are called while they are written.
+_LEFT = re.compile(
+    r"\.(train|val|test)-\d+\.(tar|index(\.\d+)?)\.partial"
+    rf"|\.{re.escape(manifest.NAME)}\.[a-z0-9_]{{8}}"
+)
 # The disk, the quota, or the process has no more room.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -163,9 +168,7 @@ def _begin(
             raise UsageError(
                 f"{out}: the {name} images have changed since packing began; choose another folder"
             )
-    for pattern in (".*.partial", f".{manifest.NAME}.*"):  # of a call that was killed
-        for leftover in out.glob(pattern):
-            leftover.unlink()
+    _tidy(out)  # after a call that was killed
     return replace(asked, splits={name: packed[name] for name in NAMES if name in packed})
 
 
@@ -308,8 +311,14 @@ def _resumable(out: Path) -> Generator[None]:
             raise
         raise Stopped(f"{out}: {error.strerror}; make room, then {again}", 3) from None
     finally:
-        for leftover in out.glob(".*.partial"):
-            leftover.unlink()
+        _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    """Remove what was not finished, and no file that somebody else keeps there."""
+    for path in out.glob(".*"):
+        if _LEFT.fullmatch(path.name):
+            path.unlink()
 
 
 @contextlib.contextmanager

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from effcc.ground import files
 from effcc.sources.decode import MissingData
 
-_RANGE = r"(\d+)\.\.(\d+)"
-_MOST = 1_000_000
+_RANGE = r"(\d{1,18})\.\.(\d{1,18})"  # Python makes no number of thousands of digits
+_MOST = 100_000
 
 
 def expand(pattern: str, *, lists: bool = True) -> Iterator[str]:
@@ -22,14 +22,21 @@ def expand(pattern: str, *, lists: bool = True) -> Iterator[str]:
         lists: whether to expand the second form too; in a shell command it may mean something else.
 
     Raises:
-        MissingData: a range runs backwards or has more than a million names.
+        MissingData: a range runs backwards, or there are more than 100,000 names.
     """
+    for number, name in enumerate(_expanded(pattern, lists)):
+        if number == _MOST:
+            raise MissingData(f"{pattern[:80]!r} stands for more than {_MOST:,} names; name fewer")
+        yield name
+
+
+def _expanded(pattern: str, lists: bool) -> Iterator[str]:
     match = re.search(rf"\{{({_RANGE}{'|[^{}]*,[^{}]*' if lists else ''})\}}", pattern)
     if match is None:
         yield pattern
         return
     for choice in _choices(match[1]):
-        yield from expand(pattern[: match.start()] + choice + pattern[match.end() :], lists=lists)
+        yield from _expanded(pattern[: match.start()] + choice + pattern[match.end() :], lists)
 
 
 def matches(name: str, *folders: Path) -> list[Path]:
@@ -38,8 +45,8 @@ def matches(name: str, *folders: Path) -> list[Path]:
     for folder in folders:
         if (folder / name).exists():
             return [folder / name]
-        if found := sorted(glob.glob(name, root_dir=folder)):
-            return [folder / path for path in found]
+        if found := files.matching(folder, name):
+            return [Path(path) for path in found]
     return []
 
 
