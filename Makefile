@@ -31,7 +31,7 @@ coverage: ## lines and branches that the tests reach, floor by floor
 	@echo 'every line is traced: tests that hold a time limit may fail, and count all the same'
 	coverage erase
 	-coverage run -m pytest
-	coverage combine --quiet && coverage json --quiet --output .coverage.json
+	coverage combine --quiet && coverage json --quiet -o .coverage.json
 	python .ci/covered.py .coverage.json
 
 lock: ## the newest versions that fit, by hash, into requirements/ci.txt; needs uv
