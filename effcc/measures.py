@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from effcc.train.bench import Report
 
 
+# Images a call, or threads: no machine takes more.
+_MOST = 65_536
+
+
 def bench(args: argparse.Namespace) -> int:
     """Time a variant on this machine: by engine and batch, beside its plain network."""
     engines.check(args.verb, args.engine)
@@ -64,8 +68,10 @@ def bench(args: argparse.Namespace) -> int:
 
 
 def _whole(flag: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"bench: {flag} {text}: expected a whole number from 1 on")
+    if not text.isdecimal() or not text.strip("0"):
+        raise UsageError(f"bench: {flag} {text[:20]}: expected a whole number from 1 on")
+    if len(text) > len(str(_MOST)) or int(text) > _MOST:
+        raise UsageError(f"bench: {flag} {text[:20]}: expected at most {_MOST:,}")
     return int(text)
 
 

@@ -46,6 +46,7 @@ _NOT_THE_SAME = "not the same"
 
 def reproduce(args: argparse.Namespace) -> int:
     """Run a record's command again, and say whether its figure comes back."""
+    process.check_numbers()
     process.keep_memory()  # before anything below imports torch
     if args.record and args.at_commit:
         raise UsageError("reproduce: --record keeps a run of today's code; leave out --at-commit")

@@ -28,6 +28,7 @@ def resolve(
     """The project, the spec and the checkpoint that a command's options name."""
     from effcc.catalog import registry
 
+    process.check_numbers()
     process.keep_memory()  # before anything below imports torch
     if not args.config:
         raise UsageError(

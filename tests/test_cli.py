@@ -136,6 +136,8 @@ USAGE = [
     (("bench", "cc_b0_4"), "did you mean 'cc_b0_4e'?"),
     (("bench", "cc_b0_4e", "--engine", "torch", "touch"), "'touch'; did you mean 'torch'?"),
     (("bench", "cc_b0_4e", "--batch", "1", "0"), "--batch 0: expected a whole number from 1 on"),
+    (("bench", "cc_b0_4e", "--batch", "65537"), "--batch 65537: expected at most 65,536"),
+    (("bench", "cc_b0_4e", "--threads", "9" * 5000), "--threads 99999999999999999999: expected"),
     (("bench", "cc_b0_4e", "--batch", "many"), "--batch many: expected a whole number"),
     (("bench", "cc_b0_4e", "--threads", "0"), "--threads 0: expected a whole number from 1 on"),
     (("bench", "cc_b0_4e", "--seconds", "nan"), "--seconds nan: expected a number above 0"),

@@ -51,6 +51,14 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
+def test_a_repository_that_has_git_wait_is_given_up(project):
+    run(project.root, "init", "-q")
+    assert git.ask(project.root, "rev-parse", "--show-prefix") == ""
+    (project.root / ".git" / "config").unlink()
+    os.mkfifo(project.root / ".git" / "config")
+    assert git.ask(project.root, "rev-parse", "--show-prefix", patience=0.5) is None
+
+
 def test_where_a_record_comes_from_is_asked_without_running_anything(project, trap):
     assert provenance.git(project.root) == {
         "commit": run(project.root, "rev-parse", "HEAD").strip(),

@@ -110,3 +110,20 @@ def test_rank_zero_is_first(environment, first, monkeypatch):
     for name, rank in environment.items():
         monkeypatch.setenv(name, rank)
     assert process.is_first() is first
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "TORCHELASTIC_RESTART_COUNT"])
+@pytest.mark.parametrize("said", ["abc", "-1"])
+def test_a_number_that_is_none_is_said_before_lightning_is_imported(project, name, said):
+    """Which would be a traceback: it asks for its rank while it is imported."""
+    done = subprocess.run(
+        [sys.executable, "-m", "effcc", "fit", "--config", "registry/cc_pico_4e.yaml"],
+        cwd=project.root,
+        env=os.environ | {name: said},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{name}={said}: a launcher ")
+    assert done.stderr.count("\n") == 1

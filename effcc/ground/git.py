@@ -12,8 +12,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-# A question is answered in less; whoever asks can do without an answer.
-_PATIENCE = 60  # seconds
+# Seconds in which a question is answered; whoever asks can do without. A repository that somebody
+# sent may have git wait for good. To look at every file takes longer.
+_PATIENCE, _FOR_EVERY_FILE = 5, 60
 _NOTHING_RUN = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 _SURROUNDINGS = {
     "GIT_NO_LAZY_FETCH": "1",  # nothing is fetched that is missing
@@ -44,7 +45,8 @@ def has_changes(folder: Path, *paths: str) -> bool | None:
     if filters is None:
         return None
     asked = ("status", "--porcelain", "--ignore-submodules=dirty", "--", *paths)
-    answer = _git(folder, *_NOTHING_RUN, *asked, setting=dict.fromkeys(filters, ""))
+    empty = dict.fromkeys(filters, "")
+    answer = _git(folder, *_NOTHING_RUN, *asked, patience=_FOR_EVERY_FILE, setting=empty)
     return None if answer is None else bool(answer)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from effcc.ground.errors import UserError
+from effcc.ground.errors import UsageError, UserError
 from effcc.ground.words import printable
 
 # From malloc.h. Blocks of any size come from the heap, and the heap does not shrink.
@@ -24,6 +24,12 @@ _PROC = Path("/proc")
 # so that whoever knows the cause can say it.
 OTHERS_WAIT, FIRST_WAITS = 2.0, 3.0
 
+# What launchers number processes by, and how many there are.
+_NUMBERS = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "TORCHELASTIC_RESTART_COUNT"),
+)
+
 # Where a first process leaves its number for those that Lightning starts from it.
 _FIRST = "EFFCC_FIRST_PROCESS"
 
@@ -34,12 +40,24 @@ class LostProcess(UserError):
     exit_code = 4
 
 
+def check_numbers() -> None:
+    """Look at what launchers number processes by, before Lightning does while it is imported.
+
+    Raises:
+        UsageError: something of it is no number.
+    """
+    for name in _NUMBERS:
+        if (said := os.environ.get(name)) and not said.isdecimal():
+            raise UsageError(
+                f"{name}={said}: a launcher of several processes sets it to a number; unset it"
+            )
+
+
 def is_first() -> bool:
     """Whether this process speaks and writes for the run: rank 0, as launchers number them."""
-    if rank := os.environ.get("RANK"):
-        return int(rank) == 0
-    parts = ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-    return all(int(os.environ.get(name) or 0) == 0 for name in parts)
+    if os.environ.get("RANK"):
+        return _number("RANK") == 0
+    return not any(map(_number, ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")))
 
 
 def launch() -> str:
@@ -71,7 +89,13 @@ def _which(number: int) -> str:
 
 def is_restarted() -> bool:
     """Whether torchrun has started this process in the place of one that failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+    return _number("TORCHELASTIC_RESTART_COUNT") > 0
+
+
+def _number(name: str) -> int:
+    """What a launcher says by a variable; 0 if it says nothing, or what `check_numbers` refuses."""
+    said = os.environ.get(name, "")
+    return int(said) if said.isdecimal() else 0
 
 
 def complain(error: UserError) -> None:
