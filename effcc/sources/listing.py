@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 PATH_COLUMNS = ("path", "file", "image", "filename", "filepath", "imagepath", "imagefile", "img")
 LABEL_COLUMNS = ("label", "class", "target", "category", "labels", "classname", "labelname")
 
-# Links to folders that are followed: a folder per class may well be made of them, but not of more.
-_MOST_LINKS = 5_000
+# How often links may lead to one folder: each class may well be a link, but to a folder of its own.
+_MOST_LINKS = 100
 
 Row = tuple[int, str, str]  # line, path, label
 
@@ -148,10 +149,10 @@ def walk(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     So are links that lead round in circles, to one of the folders on the way.
 
     Raises:
-        MissingData: a folder cannot be read, or there are links to folders without end: few are
-            enough, if each leads to several.
+        MissingData: a folder cannot be read, or links lead to one again and again: few are enough
+            to do so without end, if each leads to several.
     """
-    links = 0
+    times = Counter[str]()
     # Of every folder on the way, what is left to look at, and where it really is.
     stack = [(_listed(folder), os.path.realpath(folder))]
     while stack:
@@ -165,11 +166,11 @@ def walk(folder: str | Path) -> Iterator[os.DirEntry[str]]:
                 real = os.path.realpath(real)
                 if any(_holds(real, before) for _, before in stack):
                     continue
-                links += 1
-                if links > _MOST_LINKS:
+                times[real] += 1
+                if times[real] > _MOST_LINKS:
                     raise MissingData(
-                        f"{folder}: more than {_MOST_LINKS:,} links to folders, each counted as "
-                        "often as it is come to; put there what they lead to"
+                        f"{folder}: links lead to {real} more than {_MOST_LINKS} times; put there "
+                        "what they lead to"
                     )
             stack.append((_listed(entry.path), real))
         elif entry.name.lower().endswith(IMAGE_SUFFIXES) and _is(entry.is_file):
