@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from effcc import terminal
-from effcc.ground.words import three
+from effcc.ground.words import in_a_line, three
 
 if TYPE_CHECKING:
     from effcc.catalog.glance import Kept
@@ -54,8 +54,9 @@ def changes(found: Mapping[str, tuple[Any, Any]], heads: Sequence[str]) -> str:
 def outline(data: Mapping[str, Any], indent: str = "") -> list[str]:
     """Everything in a record, in its order: a line a value, a table for a list of figures."""
     lines: list[str] = []
-    wide = max((len(key) for key, value in data.items() if not isinstance(value, dict)), default=0)
-    for key, value in data.items():
+    named = [(in_a_line(key), value) for key, value in data.items()]
+    wide = max((len(key) for key, value in named if not isinstance(value, dict)), default=0)
+    for key, value in named:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{key}", *outline(value, f"{indent}  ")]
         elif value and isinstance(value, list) and all(isinstance(item, dict) for item in value):

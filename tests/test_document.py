@@ -34,6 +34,8 @@ def page(text):
 def test_a_key_given_twice_is_refused_and_the_first_one_named():
     message = "lr: given twice, first on line 1; keep one"
     assert problem("lr: 1\nepochs: 2\nlr: 1\n") == f"f.yaml:3:1: {message}"
+    message = message.replace("twice", "1,000 times")  # one line, not 999
+    assert problem("lr: 1\n" * 1000) == f"f.yaml:2:1: {message}"
 
 
 def test_all_problems_of_a_file_are_reported_at_once_in_the_order_of_the_file():

@@ -163,17 +163,21 @@ class Nodes:
         self.enter(node, len(path) + depth)
         self.check_kind(node, path, "map")
         own: Pairs = {}
+        again = dict[str, list[Any]]()
         for pair in node.value:
             key = pair[0]
             word = key.value
             if not isinstance(word, str):
                 self.report(key, path, "a key must be a word, not a list", "MI009")
             elif word in own:
-                line = own[word][0].start_mark.line + 1
-                message = f"given twice, first on line {line}; keep one"
-                self.report(key, (*path, word), message, "MI005")
+                again.setdefault(word, []).append(key)
             else:
                 own[word] = pair
+        for word, keys in again.items():
+            times = "twice" if len(keys) == 1 else f"{1 + len(keys):,} times"
+            line = own[word][0].start_mark.line + 1
+            message = f"given {times}, first on line {line}; keep one"
+            self.report(keys[0], (*path, word), message, "MI005")
         if "<<" in own and is_plain(own["<<"][0]):
             return self.merge(own.pop("<<")[1], path, depth) | own
         return own
