@@ -182,6 +182,4 @@ def _with_ratio(ms: float | None, ratio: float | None) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return in_a_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

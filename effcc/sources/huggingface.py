@@ -298,7 +298,7 @@ def _columns(file: Path, schema: Any) -> tuple[str, str, tuple[str, ...] | None]
 def _features(metadata: bytes) -> dict[str, dict[str, Any]]:
     """What `datasets` wrote of the columns, by name; whatever is not of that form is left out."""
     try:
-        found: Any = json.loads(metadata)
+        found: Any = json.loads(metadata.decode("utf-8"))
         features: Any = found["info"]["features"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
