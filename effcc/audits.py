@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effcc import terminal
-from effcc.ground import home
+from effcc.ground import files, home
 from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem
+from effcc.ground.page import PAGES
 from effcc.ground.words import in_a_line, many
 
 if TYPE_CHECKING:
@@ -60,10 +61,13 @@ def _in_file(path: Path) -> Iterator[Lead]:
     from effcc.ground import document
 
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise BadFile(Problem(Place(str(path)), "", f"{what}; name settings, records, checkpoints"))
+        what = "a folder; name files in it" if path.is_dir() else "no such file; name files"
+        raise BadFile(Problem(Place(str(path)), "", f"{what}: settings, records, checkpoints"))
+    if path.suffix.lower() in PAGES:
+        message = "a page, from which nothing is imported; effcc check FILE reads it"
+        raise BadFile(Problem(Place(str(path)), "", message))
     suffix, at = path.suffix.lower(), home.find(path.absolute().parent)
-    if suffix in _WEIGHTS:
+    if suffix in _WEIGHTS or _is_pickled(path):
         yield from _in_weights(path, at)
     elif suffix == ".json":
         yield from reach.of(document.read(path, at.shown(path)))
@@ -75,28 +79,41 @@ def _in_file(path: Path) -> Iterator[Lead]:
         yield from _published(alone, at)
 
 
+def _is_pickled(path: Path) -> bool:
+    """Whether a file begins as torch's do, whatever it is called: as an archive, or as a pickle."""
+    try:
+        with open(path, "rb", opener=files.plain) as file:
+            start = file.read(4)
+    except OSError:
+        return False  # which its reader says better
+    return start == b"PK\3\4" or start[:1] == b"\x80"
+
+
 def _published(settings: Document, at: Home) -> Iterator[Lead]:
     """The address that a variant's weights are fetched from, if `weights pull` is asked to."""
     from effcc.claims import modelindex
 
-    stated = (settings.data.get("weights") or {}).get("url")
-    if stated:
-        yield _fetched(settings.mark(("weights", "url")).value, "weights.url", stated)
+    stated = settings.data.get("weights") or {}
+    hashed = bool(stated.get("sha256"))
+    if url := stated.get("url"):
+        yield _fetched(settings.mark(("weights", "url")).value, "weights.url", url, hashed)
         return
     claims: dict[str, Claim] = modelindex.load(at.model_index, at.root)
     claim = claims.get(settings.data.get("model", ""))
     for url in claim.weights if claim else ():
         assert claim
-        yield _fetched(claim.place, "Weights", url)
+        yield _fetched(claim.place, "Weights", url, hashed)
 
 
-def _fetched(place: Place, key: str, url: str) -> Lead:
+def _fetched(place: Place, key: str, url: str, hashed: bool) -> Lead:
     from effcc.catalog.reach import Lead
     from effcc.nn import published
 
     why = ""
     try:
         published.hold(url)
+        if not hashed and not published.digits_in(url):
+            why = "no hash in its name, and no weights.sha256"
     except published.BadDownload as error:
         why = str(error).removeprefix(f"{url}: ")
     return Lead(place, key, "fetch", url, "held against its hash before anything reads it", why)

@@ -300,3 +300,41 @@ def test_what_fits_no_schema_is_looked_at_all_the_same(project, capsys):
     assert code == 3
     assert "trainer.callbacks[0]: refused, may not be imported: import os.system" in said.out
     assert "registry/worst.yaml:1:1: colour: unknown key" in said.err
+
+
+class Touch:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize("name", ["x.pkl", "model.pth.tar", "noext", "x.json", "x.yaml"])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_is_known_by_what_is_in_it(tmp_path, monkeypatch, capsys, name, protocol):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(pickle.dumps(Touch(), protocol))
+    assert cli.main(["audit", name]) == 1
+    assert "refused, no tensor and no plain data: import posix.system" in capsys.readouterr().out
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("url", ["https://e.org/x.pth", "https://e.org/"])
+def test_weights_that_nothing_could_be_held_against_are_not_said_to_be_fetched(
+    project, capsys, url
+):
+    path = project.registry / "bare.yaml"
+    path.write_text(
+        f"model: tf_efficientnet_cc_b0_4e\nextends: condconv\nsummary: s\nweights: {{url: '{url}'}}\n"
+    )
+    code, found, _ = audited(capsys, str(path))
+    (lead,) = [lead for (*_, name), lead in found.items() if name == url]
+    assert (code, lead["verdict"]) == (1, "refused")
+
+
+def test_a_page_and_a_folder_are_said_to_be_that(project, capsys):
+    for name, said in (("registry", "a folder; name files in it"), ("docs/x.md", "a page, from")):
+        if name.endswith(".md"):
+            (project.root / name).write_text("# x")
+        assert cli.main(["audit", str(project.root / name)]) == 3
+        assert said in capsys.readouterr().err

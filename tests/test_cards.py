@@ -259,6 +259,20 @@ def test_a_curve_is_drawn_and_told(project):
     assert "dashed" not in text
 
 
+def test_weights_of_no_known_run_are_no_headline_and_published_ones_are_called_that(project):
+    made = record(project, verb="test", id="20260131T120000Z-test-digits-0", steps=0)
+    unknown = made.checkpoint | {"source": "unknown"}
+    results.save(replace(made, checkpoint=unknown), project)
+    assert "350 of 360" not in section(page(project), "Figures")
+    assert "weights of no known run" in page(project)
+    published = made.checkpoint | {"source": "published"}
+    results.save(replace(made, checkpoint=published, id=f"{made.id}1"), project)
+    text = page(project)
+    assert "350 of 360" in section(text, "Figures")
+    assert "The weights are those that the entry names, by their hash." in text
+    assert "not the best of several" not in text
+
+
 def test_a_run_that_began_with_other_weights_says_with_which(project):
     start = {"path": "weights/b0.pth", "sha256": "ef" * 32, "bytes": 1000}
     results.save(record(project, start=start), project)

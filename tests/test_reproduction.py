@@ -152,10 +152,14 @@ def test_a_record_says_which_instructions_summed(effcc):
     assert len(effcc.fit.device["model"].split()) == 4  # vendor, family, model, stepping
 
 
-def test_a_record_that_was_edited_is_announced_as_such(effcc):
-    path = effcc.home.results / "cc_pico_4e" / f"{effcc.fit.id}.json"
-    path.write_text(path.read_text("utf-8").replace('"seed": 5', '"seed": 6'))
-    assert "edited by hand: this is not what was measured" in effcc(effcc.fit.id)[1]
+def test_a_record_that_was_edited_is_announced_as_such_and_does_not_come_back(effcc):
+    path = effcc.home.results / "cc_pico_4e" / f"{effcc.test.id}.json"
+    correct = effcc.test.metrics["top1"].correct
+    path.write_text(path.read_text("utf-8").replace(f'"correct": {correct}', '"correct": 59'))
+    code, said = effcc(effcc.test.id)
+    assert "edited by hand: this is not what was measured" in said
+    assert f"not the same: top1 of 59 then, of {correct} now" in said
+    assert code == 1
 
 
 def test_it_is_kept_where_somebody_asks_for_it(effcc):

@@ -18,6 +18,7 @@ from rich.console import Console
 
 import effcc
 from effcc.catalog import results
+from effcc.ground import files
 from effcc.ground.errors import UserError
 from effcc.ground.home import Home
 from effcc.nn import weights
@@ -182,6 +183,21 @@ def test_evaluating_the_checkpoint_gives_the_fits_figures(once, home):
     assert found.dataset.fingerprint == record.dataset.fingerprint
     assert (found.curve, found.steps, found.dataset.train_images) == ((), 0, 0)
     assert found.checkpoint == record.checkpoint
+
+
+def test_weights_whose_training_nobody_knows_are_said_to_be_that(once, home, tmp_path):
+    _, checkpoint = once
+    spec, source = short()
+    bare = tmp_path / "bare.pth"
+    torch.save(weights.read(checkpoint).weights, bare)
+    found = run.evaluate(spec, source, home, "effcc test", weights.read(bare))
+    assert found.checkpoint["source"] == "unknown"
+    assert "weights of no known run" in results.overridden(found)
+    stated = dataclasses.replace(spec.weights, url="https://x.org/a.pth", sha256=files.sha256(bare))
+    theirs = dataclasses.replace(spec, weights=stated)
+    found = run.evaluate(theirs, source, home, "effcc test", weights.read(bare))
+    assert found.checkpoint["source"] == "published"
+    assert "no known run" not in results.overridden(found)
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])

@@ -32,6 +32,8 @@ _SCHEMAS = {"bench": "bench", "routing": "routing"}
 _ROUTING = "-routing-"
 # Who computes the logits where no engine does: the network as it trains.
 NETWORK = "network"
+# Whose weights were measured, where their file does not say how they were trained.
+PUBLISHED, UNKNOWN = "published", "unknown"
 _COMMAND = 2000  # characters of what was typed that a record holds, as its schemas say
 _GLANCE = 60  # characters of a value that a list or a card still prints
 _Z95 = 1.959963984540054  # 97.5th percentile of the normal distribution
@@ -109,6 +111,8 @@ class OnImages(Protocol):
     def overrides(self) -> Mapping[str, Any]: ...  # noqa: D102  (a field there)
     @property
     def dataset(self) -> Dataset: ...  # noqa: D102  (a field there)
+    @property
+    def checkpoint(self) -> Mapping[str, Any]: ...  # noqa: D102  (a field there)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +185,11 @@ def beside_registry(entry: Entry, records: Iterable[OnImages]) -> dict[str, str]
 
 
 def overridden(record: OnImages) -> str:
-    """What was set anew for a run, in a phrase; empty if nothing was."""
-    return ", ".join(starmap(_changed, record.overrides.items()))
+    """What was set anew for a run, or is not known of it, in a phrase; empty if nothing is."""
+    found = [*starmap(_changed, record.overrides.items())]
+    if record.checkpoint.get("source") == UNKNOWN:
+        found.append("weights of no known run")
+    return ", ".join(found)
 
 
 def _digest_on(entry: Entry, source: str) -> str:

@@ -72,8 +72,7 @@ class Published:
             raise NotPublished(f"{spec.name}: {spec.entry} has no Weights; nobody published any")
         hold(url)
         name = _name_in(url)
-        hashed = _HASHED.fullmatch(name)
-        named, stated = hashed[1] if hashed else "", spec.weights.sha256 or ""
+        named, stated = digits_in(url), spec.weights.sha256 or ""
         if stated and not stated.startswith(named):
             raise NotPublished(
                 f"{spec.name}: {name} has another hash in its name than weights.sha256 states"
@@ -97,6 +96,16 @@ class Published:
     def is_right(self, path: Path) -> bool:
         """Whether a file is this one, by its hash."""
         return files.sha256(path).startswith(self.digits)
+
+
+def digits_in(url: str) -> str:
+    """What the SHA-256 of a file begins with, by its name at an address; empty if it has none.
+
+    Raises:
+        BadDownload: the address names no file.
+    """
+    hashed = _HASHED.fullmatch(_name_in(url))
+    return hashed[1] if hashed else ""
 
 
 def cached(weights: Published) -> Path | None:

@@ -125,7 +125,7 @@ def measure(
         git=provenance.git(home.root),
         versions=provenance.versions(*plan.engines),
         device=provenance.device("cpu", 1) | {"threads": plan.threads},
-        checkpoint=provenance.checkpoint(checkpoint.path, home) if checkpoint else None,
+        checkpoint=provenance.file(checkpoint.path, home) if checkpoint else None,
     )
 
 

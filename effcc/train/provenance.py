@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
+from effcc.catalog import results
 from effcc.catalog.results import Dataset
+from effcc.catalog.spec import Spec
 from effcc.ground import files
 from effcc.ground import git as repository
 from effcc.ground.home import Home
-from effcc.nn import native
+from effcc.nn import native, published
+from effcc.nn.weights import Checkpoint
 from effcc.sources.known import Source
 from effcc.sources.split import Split
 
@@ -80,13 +83,30 @@ def device(kind: str, count: int) -> dict[str, str | int]:
     }
 
 
-def checkpoint(path: Path, home: Home) -> dict[str, Any]:
-    """Which weights were measured, or started from."""
+def file(path: Path, home: Home) -> dict[str, Any]:
+    """Which file of weights."""
     return {
         "path": home.shown(path),
         "sha256": files.sha256(path),
         "bytes": path.stat().st_size,
     }
+
+
+def weights(measured: Path | Checkpoint, spec: Spec, home: Home) -> dict[str, Any]:
+    """Which weights were measured, and whose they are if a file does not say what made them.
+
+    Args:
+        measured: what a run has just written, or a file that was read.
+        spec: the variant.
+        home: the project.
+    """
+    if isinstance(measured, Path):
+        return file(measured, home)
+    found = file(measured.path, home)
+    if not measured.settings:
+        theirs = published.is_published(spec, found["sha256"])
+        found["source"] = results.PUBLISHED if theirs else results.UNKNOWN
+    return found
 
 
 def _processor() -> str:

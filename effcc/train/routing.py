@@ -78,7 +78,7 @@ def measure(
     found, shown = _figures(listener, split), source.split(split)
     blocks = tuple(_routed(name, figures) for name, figures in found.items())
     counts = next(iter(listener.tallies.values())).counts
-    ours = provenance.checkpoint(checkpoint.path, home)
+    ours = provenance.weights(checkpoint, spec, home)
     return Routing(
         id=name,
         variant=spec.name,

@@ -138,14 +138,14 @@ def fit(
         path = transfer.file(spec, spec.recipe.pretrained)
         for line in transfer.from_file(module.model, spec, path):
             console.print(line, highlight=False, markup=False)
-        module.start = provenance.checkpoint(path, home)
+        module.start = provenance.file(path, home)
     if compiled:
         module.model.compile()  # in place: names and checkpoints stay as they are
     arguments = ranks.launched({"max_epochs": spec.recipe.epochs} | dict(spec.trainer))
     if saved and _is_over(saved, arguments, home, spec.name):
         run = _Run(spec, source, home, "fit", command, _id(spec, "fit", home))
         measured = _measure(module, data, arguments)
-        return run.record(measured, saved.path, saved.history, saved.start)
+        return run.record(measured, saved, saved.history, saved.start)
     run = _Run.begin(spec, source, home, "fit", command)
     averaging = averages(spec.recipe.ema_decay, sharded=arguments.get("strategy") == "fsdp")
     curve, asked = Curve(), Signals()
@@ -207,7 +207,7 @@ def evaluate(
     finally:
         data.end()
     history = History(seconds=time.monotonic() - started)
-    return run.record(measured, checkpoint.path, history, checkpoint.start)
+    return run.record(measured, checkpoint, history, checkpoint.start)
 
 
 def predict(
@@ -310,7 +310,11 @@ class _Run:
         return self.folder / checkpoints.LAST
 
     def record(
-        self, measured: _Measured, checkpoint: Path, history: History, start: Mapping[str, Any]
+        self,
+        measured: _Measured,
+        weights: Path | Checkpoint,
+        history: History,
+        start: Mapping[str, Any],
     ) -> Record | None:
         """The run's record; None in all but the first of several processes."""
         if not process.is_first():
@@ -336,7 +340,7 @@ class _Run:
             git=provenance.git(self.home.root),
             versions=provenance.versions(measured.engine),
             device=measured.device,
-            checkpoint=provenance.checkpoint(checkpoint, self.home),
+            checkpoint=provenance.weights(weights, spec, self.home),
             engine=measured.engine,
             start=start,
         )
