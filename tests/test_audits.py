@@ -324,9 +324,8 @@ def test_weights_that_nothing_could_be_held_against_are_not_said_to_be_fetched(
     project, capsys, url
 ):
     path = project.registry / "bare.yaml"
-    path.write_text(
-        f"model: tf_efficientnet_cc_b0_4e\nextends: condconv\nsummary: s\nweights: {{url: '{url}'}}\n"
-    )
+    lines = "model: tf_efficientnet_cc_b0_4e", "extends: condconv", "summary: s"
+    path.write_text("\n".join((*lines, f"weights: {{url: '{url}'}}", "")))
     code, found, _ = audited(capsys, str(path))
     (lead,) = [lead for (*_, name), lead in found.items() if name == url]
     assert (code, lead["verdict"]) == (1, "refused")
