@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effcc import terminal
-from effcc.ground import files, home
+from effcc.ground import home
 from effcc.ground.errors import COMMAND_LINE, BadFile, Place, Problem
-from effcc.ground.page import PAGES
 from effcc.ground.words import in_a_line, many
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def audit(args: argparse.Namespace) -> int:
 def _in_file(path: Path) -> Iterator[Lead]:
     from effcc.catalog import layers, reach
     from effcc.ground import document
+    from effcc.ground.page import PAGES
 
     if not path.is_file():
         what = "a folder; name files in it" if path.is_dir() else "no such file; name files"
@@ -81,6 +81,8 @@ def _in_file(path: Path) -> Iterator[Lead]:
 
 def _is_pickled(path: Path) -> bool:
     """Whether a file begins as torch's do, whatever it is called: as an archive, or as a pickle."""
+    from effcc.ground import files
+
     try:
         with open(path, "rb", opener=files.plain) as file:
             start = file.read(4)

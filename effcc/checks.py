@@ -67,7 +67,7 @@ def _check_project(args: argparse.Namespace) -> int:
     doubts = modelindex.check(modelindex.files_in(at.model_index), at.root)
     _say(
         args,
-        [*problems, *doubts.problems, *_unsaid(entries), *_left(at)],
+        [*problems, *doubts.problems, *_unsaid(entries), *_unread(at), *_left(at)],
         where | doubts.files,
         counts,
     )
@@ -81,13 +81,25 @@ def _check_project(args: argparse.Namespace) -> int:
 
 
 def _unsaid(entries: Sequence[Entry]) -> Iterator[Problem]:
-    """Summaries that nobody has written yet; lists and cards show them, and the rest is right."""
+    """Summaries that nobody has written for their variant; the rest of it may be right."""
     from effcc.catalog import scaffold
 
+    first = dict[str, str]()
     for entry in entries:
-        if scaffold.UNSAID in entry.spec.summary:
-            _, variant = entry.files.layers[-1]
+        summary = entry.spec.summary
+        other = first.setdefault(summary, entry.spec.name)
+        _, variant = entry.files.layers[-1]
+        if scaffold.UNSAID in summary:
             yield variant.problem(("summary",), "as effcc new wrote it; say what is different")
+        elif summary and other != entry.spec.name:
+            yield variant.problem(("summary",), f"that of {other} too; say what is different")
+
+
+def _unread(at: home.Home) -> Iterator[Problem]:
+    """Files that somebody may take for a variant's."""
+    for path in sorted(at.registry.glob("*.yml")):
+        message = f"not read: a variant's file is called {path.with_suffix('.yaml').name}"
+        yield Problem(Place(at.shown(path)), "", message)
 
 
 def _left(at: home.Home) -> Iterator[Problem]:

@@ -36,6 +36,21 @@ def test_a_summary_that_nobody_wrote_is_no_problem_and_named(project, monkeypatc
     variant.write_text(variant.read_text().replace(scaffold.UNSAID, "with a third more"))
     assert cli.main(["check"]) == 0
     assert capsys.readouterr().err == ""
+    copy = variant.with_stem("cc_newer")  # a copy says what the other does
+    copy.write_text(variant.read_text())
+    assert cli.main(["check"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(
+        r"registry/cc_newer\.yaml:\d+:\d+: summary: that of cc_new too; say what is different", line
+    )
+
+
+def test_a_file_that_ends_in_yml_is_said_to_be_none_of_ours(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.root)
+    (project.registry / "cc_new.yml").write_text("model: x\n")
+    assert cli.main(["check"]) == 0
+    said = "registry/cc_new.yml: not read: a variant's file is called cc_new.yaml"
+    assert capsys.readouterr().err.splitlines() == [said]
 
 
 @pytest.mark.parametrize("base", BASES)

@@ -94,7 +94,8 @@ def new(name: str, base: str, home: Home, *, within: Path | None = None) -> tupl
     """
     if not layers.NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name for a variant; use a-z, 0-9 and _, at most 64 of them"
+            f"{name!r} is no name for a variant; use a-z, 0-9 and _, at most 64 of them, and not "
+            "`index`, which is a page"
         )
     claims = modelindex.load(home.model_index, home.root)
     spec = registry.load(base, home, claims=claims)
