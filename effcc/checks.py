@@ -55,7 +55,8 @@ def _check_project(args: argparse.Namespace) -> int:
     named = measured.records
     for gone in sorted({path.name for path in at.results.glob("*")} - set(rows)):
         measured.read(gone)
-    seals = history.seals(measured.unsealed, at)
+    # A digest that was computed anew shows no edit; the last commit does.
+    seals = history.seals([*measured.unsealed, *measured.sealed], at)
     problems = [
         *verify.problems(entries, rows),
         *measured.problems,
@@ -115,12 +116,13 @@ def _left(at: home.Home) -> Iterator[Problem]:
 class _Measured:
     """Every record of a project, read a variant at a time: only what is wrong is kept.
 
-    `unsealed` are the files that no digest answers for, as messages name them.
+    `sealed` are the files that a digest answers for, as messages name them, `unsealed` the others.
     """
 
     def __init__(self, at: home.Home) -> None:
         self.at, self.records = at, 0
         self.problems: list[Problem] = []
+        self.sealed: list[str] = []
         self.unsealed: list[str] = []
 
     def read(self, name: str, entry: Entry | None = None) -> list[Run]:
@@ -138,7 +140,8 @@ class _Measured:
             self.problems += wrong
         self.records += len(read)
         filed = [record.filed for record in read if record.filed]
-        self.unsealed += [one.document.file for one in filed if one.seal is Seal.NONE]
+        for seal, files in ((Seal.WHOLE, self.sealed), (Seal.NONE, self.unsealed)):
+            files += [one.document.file for one in filed if one.seal is seal]
         return results.beside(entry, accuracies) if entry else []
 
 

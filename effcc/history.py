@@ -1,4 +1,4 @@
-"""Records from before there were digests, held against the repository's last commit.
+"""Records held against the repository's last commit: where there are no digests, and in a check.
 
 What no digest tells, the commit does, where there is one. Cards do not ask: they are the same bytes
 in a copy without a history.
@@ -39,17 +39,17 @@ def beside(records: Sequence[Kept], home: Home) -> list[Kept]:
     return found
 
 
-def seals(unsealed: Iterable[str], home: Home) -> dict[str, Seal]:
-    """What the last commit says of files without a digest, named as messages name them.
+def seals(records: Iterable[str], home: Home) -> dict[str, Seal]:
+    """What the last commit says of files of records, named as messages name them.
 
     Those that it knows nothing of are left out.
     """
     from effcc.catalog.seal import Seal
 
-    unsealed = list(unsealed)
-    blobs = _blobs(home) if unsealed else {}
+    records = list(records)
+    blobs = _blobs(home) if records else {}
     found: dict[str, Seal] = {}
-    for name in unsealed:
+    for name in records:
         if name in blobs:
             same = _is_blob((home.root / name).read_bytes(), blobs[name])
             found[name] = Seal.COMMITTED if same else Seal.BROKEN
@@ -69,8 +69,9 @@ def words(unsealed: Sequence[str], seals: Mapping[str, Seal]) -> str:
     """How many have no digest, and of how many the commit tells that they are what was made."""
     from effcc.catalog.seal import Seal
 
-    known = list(seals.values()).count(Seal.COMMITTED)
-    unknown = len(unsealed) - len(seals)
+    told = [seals[name] for name in unsealed if name in seals]
+    known = told.count(Seal.COMMITTED)
+    unknown = len(unsealed) - len(told)
     if not known:
         return f"{unknown} unsealed" if unknown else ""
     part = f"{known} of them " if unknown else ""

@@ -89,6 +89,22 @@ def test_an_unsealed_record_that_differs_from_its_commit_was_edited(project, com
     assert err.startswith(f"registry/results/cc_pico_4e/{FIRST}.json: edited by hand: not what was")
 
 
+def test_a_record_that_was_edited_and_sealed_anew_differs_from_its_commit(
+    project, committed, capsys
+):
+    path = project.results / records.record(project).variant / f"{SECOND}.json"
+    data = json.loads(path.read_text("utf-8"))
+    del data["digest"]
+    path.write_text(json.dumps(seal.sealed(data | {"seed": 7}), indent=1) + "\n", "utf-8")
+    assert standing(project)[SECOND] is Seal.WHOLE
+    code, out, err = said(capsys, "check")
+    assert code == 1
+    assert f"{project.shown(path)}: edited by hand: not what was committed" in err
+    assert "1 unsealed, as committed" in out
+    git(project.root, "checkout", "-q", "--", ".")
+    assert said(capsys, "check")[0] == 0
+
+
 def test_an_edit_that_was_staged_is_one_too(project, committed):
     edit(committed)
     git(project.root, "add", "-A")
