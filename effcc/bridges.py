@@ -13,11 +13,11 @@ from effcc import terminal
 from effcc.ground.errors import BadFile, Place, Problem, UsageError
 from effcc.ground.words import printable
 
-# Bytes of a folder's name: systems take no more than 255, and a file in it has another beside it.
-_LONGEST = 200
-
 if TYPE_CHECKING:
     from effcc.claims.claim import Claim
+
+# Bytes of a folder's name: systems take no more than 255, and a file in it has another beside it.
+_LONGEST = 200
 
 
 def convert(args: argparse.Namespace) -> int:

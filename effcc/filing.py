@@ -1,10 +1,12 @@
-"""A record to its place, and its card after it; a failure there costs nothing that was measured."""
+"""A record to its place, and its pages after it; failures there cost nothing that was measured."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from effcc import terminal
 from effcc.ground.errors import BadFile, UserError
 
 if TYPE_CHECKING:
@@ -48,6 +50,14 @@ def record(made: Any, at: Home, save: Any, again: str = "the same command measur
             f"{place}: the record cannot be written: {error.strerror}; make room, or the folder "
             f"writable; then {again}"
         ) from None
+
+
+def pages(at: Home, beside: Mapping[Path, str]) -> None:
+    """Bring the cards and the pages `beside` them up to date, and say which changed."""
+    from effcc.report import cards
+
+    for path in cards.write(at, beside):
+        terminal.say(f"{'wrote' if path.exists() else 'removed'} {at.shown(path)}")
 
 
 def card(variant: str, at: Home) -> str:

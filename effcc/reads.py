@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcc import options, terminal
+from effcc import filing, options, terminal
 from effcc.ground import home
 from effcc.ground.errors import BadFile, UsageError
 from effcc.ground.words import many, three
@@ -140,17 +140,16 @@ def docs(args: argparse.Namespace) -> int:
         return sitebuild.build(args, at, beside)
     if args.out or args.offline or args.demo or args.no_demo:
         raise UsageError("docs: --out, --offline, --demo and --no-demo go with --build")
-    from effcc.report import cards
-
     if args.check:
+        from effcc.report import cards
+
         stale = cards.stale(at, beside)
         for path in stale:
             terminal.say(f"{at.shown(path)}: out of date; run effcc docs", error=True)
         verdict = f"{many(len(stale), 'page')} out of date" if stale else "all pages are up to date"
         terminal.say(verdict)
         return 1 if stale else 0
-    for path in cards.write(at, beside):
-        terminal.say(f"{'wrote' if path.exists() else 'removed'} {at.shown(path)}")
+    filing.pages(at, beside)
     return 0
 
 

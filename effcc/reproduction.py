@@ -114,13 +114,14 @@ def _now(
     engines.check("reproduce", [record.engine] if record.engine != "network" else [])
     if spec.recipe.pretrained is True and not weights:
         exchange.pull(spec)
+    from effcc.nn import transfer
     from effcc.nn import weights as checkpoints
     from effcc.train import provenance, run
 
     spec, source = run.prepare(spec)
     rerun.same_images(record, source)
     if spec.recipe.pretrained and not weights:
-        rerun.same_start(record, spec)
+        rerun.same_start(record, transfer.file(spec, spec.recipe.pretrained))
     if threads := _threads(record):
         process.take_threads(threads)
     with _place(at, keep=args.record) as place:
@@ -177,6 +178,9 @@ def _at_commit(
     from effcc.catalog.results import Record
 
     rerun.same_images(record, rerun.source(record, elsewhere))
+    begun = record.settings["recipe"].get("pretrained")
+    if isinstance(begun, str) and not weights:  # published ones are held against their hash
+        rerun.same_start(record, Path(begun))
     words = [record.verb, "--config", f"registry/{record.variant}.yaml"]
     with checkout.of(record.git, at.root) as there, rerun.overlay(record, complete=False) as over:
         words += ["--config", str(over)]

@@ -58,16 +58,14 @@ def weights(record: Record, at: Home, named: str | None) -> Path:
     return path.resolve()
 
 
-def same_start(record: Record, spec: Spec) -> None:
-    """Hold the file that a training starts from against the one that the record's started from.
+def same_start(record: Record, path: Path) -> None:
+    """Hold the file that a training would start from against that of the record's.
 
     Raises:
         NotTheSame: it holds something else now.
     """
     from effcc.ground import files
-    from effcc.nn import transfer
 
-    path = transfer.file(spec, spec.recipe.pretrained)
     then = record.start.get("sha256")
     if then and path.is_file() and (now := files.sha256(path)) != then:
         raise NotTheSame(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effcc import terminal
+from effcc import filing, terminal
 from effcc.ground.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ def build(args: argparse.Namespace, at: Home, beside: Mapping[Path, str]) -> int
         made = Path(folder)
         if not args.no_demo:
             _exhibit(at, args.demo, made)
-        from effcc.report import cards
-
-        for path in cards.write(at, beside):
-            terminal.say(f"{'wrote' if path.exists() else 'removed'} {at.shown(path)}")
+        filing.pages(at, beside)
         pages(config, out, demo=None if args.no_demo else made, offline=args.offline)
     shown = shlex.quote(at.shown(out))
     terminal.say(

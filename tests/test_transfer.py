@@ -271,6 +271,8 @@ def test_a_run_comes_back_only_from_the_file_that_it_began_with(project, file, m
     assert cli.main(["reproduce", record.id]) == 3
     (line,) = capsys.readouterr().err.splitlines()
     assert f"the record's run started from {record.start['sha256'][:12]}" in line
+    assert cli.main(["reproduce", record.id, "--at-commit"]) == 3
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 class Payload:

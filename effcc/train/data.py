@@ -153,7 +153,8 @@ class ImageData(L.LightningDataModule):
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=signals.in_worker,
-            **how,  # type: ignore[arg-type]  # which images, in which batches
+            # Which images, in which batches: torch's types know no arguments in a dictionary.
+            **how,  # type: ignore[arg-type]
         )
         if self.workers:
             self._made.append(loader)
